@@ -1,0 +1,45 @@
+# Everything a newcomer needs: `make demo` and `make test`. Each makes its own virtual environment from the lock.
+PYTHON ?= python3
+PIP_INSTALL = bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement
+
+.PHONY: demo test check run format lock clean
+
+demo: .venv/run
+	.venv/bin/connector demo
+
+test: check
+	.venv/bin/pytest
+
+check: .venv/dev
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+
+run: .venv/run
+	.venv/bin/connector run
+
+format: .venv/dev
+	.venv/bin/ruff format .
+	.venv/bin/ruff check --fix .
+
+# One mark per set of packages; the project itself is installed in place, without touching the network.
+.venv/run: config/requirements.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	.venv/$(PIP_INSTALL) config/requirements.lock
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+.venv/dev: config/requirements-dev.lock .venv/run
+	.venv/$(PIP_INSTALL) config/requirements-dev.lock
+	touch $@
+
+# Takes the newest versions that pyproject.toml allows and writes them down with their hashes.
+LOCK = .venv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --no-header pyproject.toml --extra embedded --extra build
+
+lock: .venv/dev
+	$(LOCK) --output-file config/requirements.lock
+	$(LOCK) --extra dev --output-file config/requirements-dev.lock
+
+clean:
+	rm -rf .venv var

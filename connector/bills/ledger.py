@@ -1,0 +1,176 @@
+"""The rows of the money protocol: snapshots of bills, and one intent per line that is to be sent."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from connector.bills.plan import PushPlan, line_as_json
+from connector.leases import Held
+from connector.models import BillSnapshot, LinePush
+
+PUSHING, PUSHED, STOPPED = "pushing", "pushed", "stopped"
+PLANNED, SENDING, DONE, PARKED = "planned", "sending", "done", "parked"
+
+
+@dataclass(frozen=True)
+class Intent:
+    """One amount for one invoice, as its row says."""
+
+    id: int
+    line_key: str
+    subscription_id: str
+    invoice_id: str
+    item_price_id: str
+    date_from: datetime
+    date_to: datetime
+    amount_minor: int
+    currency: str
+    idempotency_key: str
+    status: str
+    baseline: tuple[str, ...]
+    sent_at: datetime | None
+    chargebee_line_id: str | None
+
+
+def live_snapshot(db: Session, connection: str, bill_id: str) -> BillSnapshot | None:
+    """The snapshot that is being pushed."""
+    return db.scalar(
+        select(BillSnapshot).where(
+            BillSnapshot.connection == connection, BillSnapshot.bill_id == bill_id, BillSnapshot.status == PUSHING
+        )
+    )
+
+
+def last_pushed(db: Session, connection: str, bill_id: str) -> BillSnapshot | None:
+    """The newest snapshot that was pushed to the end."""
+    return db.scalars(
+        select(BillSnapshot)
+        .where(BillSnapshot.connection == connection, BillSnapshot.bill_id == bill_id, BillSnapshot.status == PUSHED)
+        .order_by(BillSnapshot.generation.desc())
+    ).first()
+
+
+def sent_amounts(db: Session, connection: str, bill_id: str) -> dict[str, int]:
+    """What all pushes of this bill have put on invoices, by line key, in minor units."""
+    rows = db.execute(
+        select(LinePush.line_key, func.sum(LinePush.amount_minor))
+        .where(LinePush.connection == connection, LinePush.bill_id == bill_id, LinePush.status == DONE)
+        .group_by(LinePush.line_key)
+    )
+    return {key: int(total) for key, total in rows}
+
+
+def freeze(
+    db: Session, *, installation: str, connection: str, plan: PushPlan, content: str, now: datetime
+) -> BillSnapshot:
+    """Keep the plan as the bill's snapshot with one intent for each line to send; nothing has been sent yet."""
+    generation = (
+        1
+        + db.scalars(
+            select(func.coalesce(func.max(BillSnapshot.generation), 0)).where(
+                BillSnapshot.connection == connection, BillSnapshot.bill_id == plan.bill_id
+            )
+        ).one()
+    )
+    snapshot = BillSnapshot(
+        connection=connection, bill_id=plan.bill_id, generation=generation, account_id=plan.account_id,
+        bill_version=plan.bill_version, last_calculated=plan.last_calculated, sha256=content, currency=plan.currency,
+        decimals=plan.decimals, exact_total=plan.exact_total, total_minor=plan.total_minor,
+        lines=[line_as_json(line, plan.decimals) for line in plan.lines], status=PUSHING, created_at=now,
+    )  # fmt: skip
+    db.add(snapshot)
+    db.flush()
+    for line in plan.to_send:
+        key = "|".join([installation, connection, plan.bill_id, line.key, content, str(generation)])
+        db.add(
+            LinePush(
+                connection=connection, bill_id=plan.bill_id, snapshot_id=snapshot.id, position=line.position,
+                line_key=line.key, subscription_id=line.subscription_id, invoice_id=line.invoice_id,
+                item_price_id=line.item_price_id, date_from=line.date_from, date_to=line.date_to,
+                amount_minor=line.amount_minor, currency=plan.currency, status=PLANNED, sends=0,
+                idempotency_key=hashlib.sha256(key.encode()).hexdigest(),
+            )
+        )  # fmt: skip
+    db.flush()
+    return snapshot
+
+
+def intents(db: Session, snapshot_id: int) -> list[Intent]:
+    """The snapshot's intents in the bill's order."""
+    rows = db.scalars(
+        select(LinePush).where(LinePush.snapshot_id == snapshot_id).order_by(LinePush.position, LinePush.id)
+    )
+    return [
+        Intent(
+            id=row.id, line_key=row.line_key, subscription_id=row.subscription_id, invoice_id=row.invoice_id,
+            item_price_id=row.item_price_id, date_from=row.date_from, date_to=row.date_to, amount_minor=row.amount_minor,
+            currency=row.currency, idempotency_key=row.idempotency_key, status=row.status,
+            baseline=tuple(row.baseline or ()), sent_at=row.sent_at, chargebee_line_id=row.chargebee_line_id,
+        )
+        for row in rows
+    ]  # fmt: skip
+
+
+def done_lines(db: Session, connection: str, bill_id: str) -> list[LinePush]:
+    """Every charge that any push of this bill has put on an invoice."""
+    return list(
+        db.scalars(
+            select(LinePush)
+            .where(LinePush.connection == connection, LinePush.bill_id == bill_id, LinePush.status == DONE)
+            .order_by(LinePush.position, LinePush.id)
+        )
+    )
+
+
+def claimed_lines(db: Session, connection: str, invoice_id: str) -> frozenset[str]:
+    """The ids of all lines on the invoice that some intent has claimed."""
+    found = db.scalars(
+        select(LinePush.chargebee_line_id).where(
+            LinePush.connection == connection,
+            LinePush.invoice_id == invoice_id,
+            LinePush.chargebee_line_id.is_not(None),
+        )
+    )
+    return frozenset(str(line_id) for line_id in found)
+
+
+def start_sending(db: Session, intent: Intent, lease: Held, baseline: Sequence[str], now: datetime) -> bool:
+    """Commit that this line is about to be sent; False when it is no longer planned. Raises LeaseLost."""
+    lease.confirm(db)
+    return _move(db, intent, PLANNED, status=SENDING, baseline=list(baseline), sent_at=now, sends=LinePush.sends + 1)
+
+
+def finish(db: Session, intent: Intent, line_id: str, found_by: str) -> bool:
+    """Commit that this line is on the invoice under this id."""
+    return _move(db, intent, SENDING, status=DONE, chargebee_line_id=line_id, found_by=found_by)
+
+
+def send_again(db: Session, intent: Intent) -> bool:
+    """Commit that Chargebee does not have this line: it may be sent once more, with the same key."""
+    return _move(db, intent, SENDING, status=PLANNED)
+
+
+def park(db: Session, intent: Intent) -> bool:
+    """Commit that only a person can say what became of this line."""
+    return _move(db, intent, SENDING, status=PARKED)
+
+
+def reopen(db: Session, intent: Intent) -> bool:
+    """Commit that a person has asked for another look at this line."""
+    return _move(db, intent, PARKED, status=SENDING)
+
+
+def _move(db: Session, intent: Intent, before: str, **values: Any) -> bool:
+    """Change the row, but only if its status still is what we think it is."""
+    statement = update(LinePush).where(LinePush.id == intent.id, LinePush.status == before)
+    return db.scalar(statement.values(**values).returning(LinePush.id)) is not None
+
+
+def close(db: Session, snapshot_id: int, status: str, now: datetime) -> None:
+    """The snapshot is pushed to its end, or stopped for good."""
+    db.execute(update(BillSnapshot).where(BillSnapshot.id == snapshot_id).values(status=status, finished_at=now))

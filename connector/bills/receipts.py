@@ -1,0 +1,104 @@
+"""The proof of a pushed bill: every m3ter line beside its Chargebee charges, both totals, hashes, when."""
+
+import hashlib
+import json
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from connector import mappings, money
+from connector.bills import ledger
+from connector.database import insert
+from connector.mappings import Pair
+from connector.models import BillSnapshot, LinePush, Receipt
+from connector.services import Services
+from connector.syncs import Run
+
+
+def store(db: Session, connection: str, snapshot: BillSnapshot, now: datetime) -> None:
+    """Keep the receipt of a verified snapshot; a second call changes nothing."""
+    body = compose(snapshot, ledger.done_lines(db, connection, snapshot.bill_id), now)
+    digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+    made = insert(db, Receipt).values(
+        connection=connection,
+        bill_id=snapshot.bill_id,
+        snapshot_id=snapshot.id,
+        body=body,
+        sha256=digest,
+        created_at=now,
+    )
+    db.execute(made.on_conflict_do_nothing(index_elements=["snapshot_id"]))
+
+
+def compose(snapshot: BillSnapshot, charges: list[LinePush], now: datetime) -> dict[str, Any]:
+    """The receipt's document: amounts as texts in major units, times in ISO 8601 UTC."""
+    by_line: dict[str, list[LinePush]] = {}
+    for charge in charges:
+        by_line.setdefault(charge.line_key, []).append(charge)
+    added = sum(charge.amount_minor for charge in charges)
+    return {
+        "bill_id": snapshot.bill_id,
+        "bill_version": snapshot.bill_version,
+        "account_id": snapshot.account_id,
+        "currency": snapshot.currency,
+        "bill_total_exact": format(snapshot.exact_total, "f"),
+        "bill_total": str(money.to_major(snapshot.total_minor, snapshot.decimals)),
+        "invoice_total_added": str(money.to_major(added, snapshot.decimals)),
+        "equal": added == snapshot.total_minor,
+        "invoices": sorted({charge.invoice_id for charge in charges}),
+        "lines": [
+            {
+                "m3ter_line_id": line["m3ter_line_id"],
+                "line_type": line["line_type"],
+                "description": line["description"],
+                "exact": line["exact"],
+                "amount": line["amount"],
+                "charges": [_charge(charge, snapshot.decimals) for charge in by_line.get(line["key"], ())],
+            }
+            for line in snapshot.lines
+        ],
+        "bill_sha256": snapshot.sha256,
+        "pushed_at": now.isoformat(),
+        "pushed_by": "connector",
+    }
+
+
+def _charge(charge: LinePush, decimals: int) -> dict[str, Any]:
+    return {
+        "invoice_id": charge.invoice_id,
+        "chargebee_line_id": charge.chargebee_line_id,
+        "item_price_id": charge.item_price_id,
+        "amount": str(money.to_major(charge.amount_minor, decimals)),
+        "date_from": charge.date_from.isoformat(),
+        "date_to": charge.date_to.isoformat(),
+        "found_by": charge.found_by,
+    }
+
+
+def finish_mappings(services: Services, run: Run) -> str:
+    """Keep the mappings of a pushed bill and its lines here and in m3ter; answers what the push came to."""
+    with services.reading() as db:
+        receipt = latest(db, run.connection, run.subject)
+    if receipt is None:
+        return "nothing was sent"
+    pairs = [Pair("Bill", run.subject, "Invoice", invoice_id) for invoice_id in receipt.body["invoices"]]
+    pairs += [
+        Pair("BillItem", line["m3ter_line_id"], "Invoice", charge["chargebee_line_id"])
+        for line in receipt.body["lines"]
+        for charge in line["charges"]
+        if line["m3ter_line_id"]
+    ]
+    for pair in pairs:
+        mappings.record(services, run.connection, pair)
+    body = receipt.body
+    where = ", ".join(body["invoices"]) or "no invoice"
+    return f"{body['invoice_total_added']} of {body['bill_total']} {body['currency']} on {where}"
+
+
+def latest(db: Session, connection: str, bill_id: str) -> Receipt | None:
+    """The newest receipt of the bill."""
+    return db.scalars(
+        select(Receipt).where(Receipt.connection == connection, Receipt.bill_id == bill_id).order_by(Receipt.id.desc())
+    ).first()

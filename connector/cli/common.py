@@ -1,0 +1,101 @@
+"""What every command shares: the services, `--json`, `--connection`, and how failures are said."""
+
+import functools
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+from redis.exceptions import RedisError
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy.exc import OperationalError, ProgrammingError, SQLAlchemyError
+
+from connector import logs, services, settings
+from connector.errors import ConnectorError, Parked, Waiting
+from connector.services import Services
+from connector.settings import DEFAULT_CONNECTION
+
+Command = Callable[..., Any]
+
+
+def output(command: Command) -> Command:
+    """Adds `--json`: the command returns a document and its text; failures become one sentence and exit status 1."""
+
+    @click.option("--json", "as_json", is_flag=True, help="Print one JSON document with stable keys.")
+    @functools.wraps(command)
+    def wrapped(*args: Any, as_json: bool, **options: Any) -> None:
+        try:
+            answer = command(*args, **options)
+        except (Parked, Waiting) as stopped:
+            _fail(as_json, str(stopped), code=stopped.cause.code, next_step=stopped.cause.next_step)
+        except ConnectorError as error:
+            _fail(as_json, str(error))
+        except (OperationalError, ProgrammingError):
+            _fail(
+                as_json,
+                "the database cannot be used",
+                next_step="Check DATABASE_URL; on a new database run `connector db upgrade` first.",
+            )
+        except SQLAlchemyError as error:
+            _fail(as_json, f"the database refused: {type(error).__name__}")
+        except RedisError:
+            _fail(
+                as_json, "Redis cannot be reached", next_step="Check REDIS_URL; nothing is lost, the clock rings again."
+            )
+        else:
+            document, text = answer
+            if as_json:
+                click.echo(json.dumps(document, indent=2, default=str))
+            else:
+                show(text)
+            status = document.get("exit_status", 0) if isinstance(document, dict) else 0
+            if status:
+                sys.exit(status)
+
+    return wrapped
+
+
+def _fail(as_json: bool, text: str, *, code: str | None = None, next_step: str | None = None) -> None:
+    if as_json:
+        click.echo(json.dumps({"error": text, "code": code, "next_step": next_step}, indent=2))
+    else:
+        click.echo(f"Error: {text}", err=True)
+        if next_step:
+            click.echo(f"Next: {next_step}", err=True)
+    sys.exit(1)
+
+
+def show(text: Any) -> None:
+    """Print text or tables; wide ones are not cut when they go into a file."""
+    console = Console(width=None if sys.stdout.isatty() else 200, markup=False, highlight=False)
+    for part in text if isinstance(text, list) else [text]:
+        console.print(part)
+
+
+def table(title: str, columns: list[str], rows: list[list[Any]]) -> Table:
+    """A table of texts."""
+    made = Table(title=title, title_justify="left", show_edge=False, pad_edge=False)
+    for column in columns:
+        made.add_column(column, overflow="fold")
+    for row in rows:
+        made.add_row(*["" if cell is None else str(cell) for cell in row])
+    return made
+
+
+def connection_option(command: Command) -> Command:
+    """Adds `--connection`, the Chargebee site and m3ter organisation to work on."""
+    return click.option(
+        "--connection",
+        default=DEFAULT_CONNECTION,
+        show_default=True,
+        help="Which connection of the settings to work on.",
+    )(command)
+
+
+def wire() -> Services:
+    """Services for this process from its settings; raises Misconfigured."""
+    loaded = settings.load()
+    logs.configure(loaded)
+    return services.build(loaded)

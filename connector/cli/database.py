@@ -1,0 +1,36 @@
+"""`connector db …`"""
+
+from pathlib import Path
+from typing import Any
+
+import click
+from alembic import command as alembic
+from alembic.config import Config
+from sqlalchemy import Engine
+
+import connector
+from connector import database, settings
+from connector.cli.common import output
+
+
+@click.group()
+def db() -> None:
+    """The connector's own database."""
+
+
+@db.command()
+@output
+def upgrade() -> Any:
+    """Bring the database's tables to this version of the connector."""
+    url = settings.load(needs_connection=False).database_url
+    upgrade_tables(database.make_engine(url))
+    return {"upgraded": True}, "The database is ready."
+
+
+def upgrade_tables(engine: Engine) -> None:
+    """Run the migrations that this database has not had."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(connector.__file__).parent / "migrations"))
+    with engine.connect() as connection:
+        config.attributes["connection"] = connection
+        alembic.upgrade(config, "head")

@@ -1,0 +1,102 @@
+"""`connector web`, `worker`, `clock`, and `run`, which starts them all."""
+
+import os
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import click
+
+from connector import clock as clocks
+from connector import embedded, jobs, logs, settings
+from connector.cli.common import output, wire
+from connector.cli.database import upgrade_tables
+from connector.database import make_engine
+
+STATE_FOLDER = Path("var")
+SANDBOX_COMMAND = "connector sandbox serve --port 8099 --connector-url http://127.0.0.1:${WEB_PORT:-8080}"
+# The sandbox's own credentials, as `connector sandbox serve` prints them.
+SANDBOX_SETTINGS = {
+    "CHARGEBEE_SITE": "acme-test",
+    "CHARGEBEE_API_KEY": "test_sandbox_key",
+    "CHARGEBEE_API_URL": "http://127.0.0.1:8099/chargebee/api/v2",
+    "CHARGEBEE_WEBHOOK_USERNAME": "sandbox",
+    "CHARGEBEE_WEBHOOK_PASSWORD": "sandbox",
+    "M3TER_API_KEY": "sandbox-key",
+    "M3TER_API_SECRET": "sandbox-secret",
+    "M3TER_API_URL": "http://127.0.0.1:8099/m3ter",
+    "M3TER_WEBHOOK_SECRET": "sandbox",
+    "M3TER_WEBHOOK_SIGNATURE_HEADER": "x-m3ter-signature",
+    "M3TER_WEBHOOK_SIGNATURE_SCHEME": "hmac-sha256-hex",
+}
+
+
+@click.command()
+@output
+def web() -> Any:
+    """Take webhooks and answer health checks until stopped."""
+    from granian import Granian
+    from granian.constants import Interfaces
+
+    loaded = settings.load()
+    logs.configure(loaded)
+    Granian(
+        "connector.web.app:create_app",
+        factory=True,
+        interface=Interfaces.WSGI,
+        address=loaded.web_host,
+        port=loaded.web_port,
+        workers=loaded.web_processes,
+        log_access=False,
+    ).serve()
+    return {"stopped": True}, "Stopped."
+
+
+@click.command()
+@click.option(
+    "--queue", type=click.Choice(jobs.QUEUES), required=True, help="The one queue that this process works on."
+)
+@click.option("--burst", is_flag=True, help="Stop when the queue is empty.")
+@output
+def worker(queue: str, burst: bool) -> Any:
+    """Work on one queue until stopped; start more processes for more throughput."""
+    done = jobs.worker(wire(), queue).work(burst=burst, logging_level="WARNING")
+    return {"stopped": True, "worked": bool(done)}, "Stopped."
+
+
+@click.command()
+@click.option("--once", is_flag=True, help="Run everything that is due and stop.")
+@output
+def clock(once: bool) -> Any:
+    """Do all periodic work until stopped: sweep for due work, poll approved bills."""
+    ticking = clocks.Clock(wire())
+    if once:
+        ticking.tick()
+        return {"ticked": True}, "Done."
+    ticking.run_forever()
+    return {"stopped": True}, "Stopped."
+
+
+@click.command()
+@output
+def run() -> Any:
+    """Start everything of the Procfile until stopped; without settings, against the sandbox and on embedded servers."""
+    from honcho.environ import parse_procfile
+    from honcho.manager import Manager
+
+    environment = dict(os.environ) | {"PYTHONUNBUFFERED": "1", "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    environment.setdefault("LOG_FORMAT", "text")
+    with ExitStack() as until_stopped:
+        if not environment.get("REDIS_URL"):
+            environment["REDIS_URL"] = until_stopped.enter_context(embedded.redis_server(STATE_FOLDER / "redis"))
+        manager = Manager()
+        if not settings.load(environment, needs_connection=False).connections:
+            environment |= SANDBOX_SETTINGS
+            manager.add_process("sandbox", SANDBOX_COMMAND, env=environment)
+        upgrade_tables(make_engine(settings.load(environment).database_url))
+        for name, command in parse_procfile(Path("Procfile").read_text(encoding="utf-8")).processes.items():
+            if name != "release":
+                manager.add_process(name, command, env=environment)
+        manager.loop()
+    sys.exit(manager.returncode)

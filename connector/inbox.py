@@ -1,0 +1,196 @@
+"""The durable inbox: what a delivery must look like, and one committed row for each event."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.orm import Session
+
+from connector import money
+from connector.database import insert
+from connector.models import InboxEvent, QuarantinedBody
+
+MAX_DEPTH = 64
+MAX_NODES = 100_000
+MAX_ID = 200
+QUARANTINE_ROWS = 1000
+QUARANTINE_BYTES = 65_536
+
+
+class BadBody(ValueError):
+    """A delivery that cannot become an event; the text says why."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """What the receiver reads of a delivery; everything else stays in the body."""
+
+    event_id: str
+    event_type: str
+    occurred_at: datetime | None
+
+
+def read_json(body: bytes) -> dict[str, Any]:
+    """The JSON object in `body`; raises BadBody for what could crash or mislead a reader."""
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise BadBody("the body is not UTF-8") from error
+    _refuse_deep(text)
+    try:
+        found = json.loads(text, parse_float=money.amount, parse_constant=_no_constant, object_pairs_hook=_no_repeats)
+    except RecursionError as error:
+        raise BadBody("the JSON is nested too deep") from error
+    except ValueError as error:
+        raise BadBody(f"the body is not JSON that can be trusted: {error}"[:300]) from error
+    if not isinstance(found, dict):
+        raise BadBody("the body is not a JSON object")
+    return found
+
+
+def _refuse_deep(text: str) -> None:
+    """Raise BadBody for nesting or sheer number of values that no event has; quotes are honoured, nothing is built."""
+    depth = nodes = 0
+    in_string = escaped = False
+    for character in text:
+        if in_string:
+            if escaped:
+                escaped = False
+            elif character == "\\":
+                escaped = True
+            elif character == '"':
+                in_string = False
+        elif character == '"':
+            in_string = True
+        elif character in "[{":
+            depth += 1
+            nodes += 1
+        elif character in "]}":
+            depth -= 1
+        elif character == ",":
+            nodes += 1
+        if depth > MAX_DEPTH or nodes > MAX_NODES:
+            raise BadBody("the JSON is nested too deep or holds too many values")
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key stands twice in one object")
+    return found
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= MAX_ID and value.isprintable()
+
+
+def chargebee_event(body: bytes) -> Event:
+    """The event in a Chargebee delivery (Chargebee API: Events); raises BadBody when it is none."""
+    found = read_json(body)
+    event_id, event_type, occurred_at = found.get("id"), found.get("event_type"), found.get("occurred_at")
+    if not _is_name(event_id):
+        raise BadBody("the event has no id")
+    if not _is_name(event_type):
+        raise BadBody("the event has no event_type")
+    if found.get("api_version") != "v2":
+        raise BadBody("the event's api_version is not v2: set the webhook to API version 2")
+    if not isinstance(found.get("content"), dict):
+        raise BadBody("the event has no content")
+    if not isinstance(occurred_at, int) or not 0 <= occurred_at < 2**33:
+        raise BadBody("the event's occurred_at is not a time in seconds")
+    return Event(str(event_id), str(event_type), datetime.fromtimestamp(occurred_at, UTC))
+
+
+def m3ter_event(body: bytes) -> Event:
+    """The event in a m3ter delivery; its shape is not documented, so any JSON object will do (m3ter.md §10.7)."""
+    found = read_json(body)
+    event_id, name = found.get("id"), found.get("eventName")
+    return Event(
+        event_id=str(event_id) if _is_name(event_id) else hashlib.sha256(body).hexdigest(),
+        event_type=str(name) if _is_name(name) else "notification",
+        occurred_at=None,
+    )
+
+
+def record(db: Session, *, connection: str, source: str, event: Event, body: bytes, now: datetime) -> bool:
+    """Keep the event; True when it is new. The same id with another body is kept as a conflict beside the first."""
+    digest = hashlib.sha256(body).hexdigest()
+    made = db.scalar(
+        insert(db, InboxEvent)
+        .values(
+            connection=connection, source=source, event_id=event.event_id, event_type=event.event_type,
+            occurred_at=event.occurred_at, received_at=now, body=body, sha256=digest, status="new",
+        )
+        .on_conflict_do_nothing(index_elements=["connection", "source", "event_id"])
+        .returning(InboxEvent.id)
+    )  # fmt: skip
+    if made is not None:
+        return True
+    known = db.scalar(
+        select(InboxEvent.sha256).where(
+            InboxEvent.connection == connection, InboxEvent.source == source, InboxEvent.event_id == event.event_id
+        )
+    )
+    if known != digest:
+        _keep_conflict(db, connection, source, event, body, now)
+    return False
+
+
+def _keep_conflict(db: Session, connection: str, source: str, event: Event, body: bytes, now: datetime) -> None:
+    """A retried event differs from its first delivery in its own delivery state; only other differences are a conflict."""
+    first = db.scalar(
+        select(InboxEvent.body).where(
+            InboxEvent.connection == connection, InboxEvent.source == source, InboxEvent.event_id == event.event_id
+        )
+    )
+    if first is None or _without_delivery_state(first) != _without_delivery_state(body):
+        quarantine(
+            db, connection=connection, source=source, body=body, now=now,
+            reason=f"event {event.event_id} came again with another content; the first one counts",
+        )  # fmt: skip
+
+
+def _without_delivery_state(body: bytes) -> dict[str, Any]:
+    found = read_json(body)
+    return {
+        key: value
+        for key, value in found.items()
+        if key not in ("webhook_status", "webhooks", "webhook_failure_reason")
+    }
+
+
+def quarantine(db: Session, *, connection: str, source: str, body: bytes, reason: str, now: datetime) -> None:
+    """Keep a delivery that cannot become an event, for a person to look at; only the newest of them are kept."""
+    db.add(
+        QuarantinedBody(
+            connection=connection, source=source, received_at=now, reason=reason, body=body[:QUARANTINE_BYTES]
+        )
+    )
+    db.flush()
+    newest = db.scalar(select(func.max(QuarantinedBody.id))) or 0
+    db.execute(delete(QuarantinedBody).where(QuarantinedBody.id <= newest - QUARANTINE_ROWS))
+
+
+def take_new(db: Session, limit: int) -> list[InboxEvent]:
+    """The oldest new events, held so that no other dispatcher takes them meanwhile."""
+    return list(
+        db.scalars(
+            select(InboxEvent)
+            .where(InboxEvent.status == "new")
+            .order_by(InboxEvent.id)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
+    )
+
+
+def has_new(db: Session) -> bool:
+    """Whether anything waits to be dispatched."""
+    return db.scalar(select(InboxEvent.id).where(InboxEvent.status == "new").limit(1)) is not None

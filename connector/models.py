@@ -1,0 +1,336 @@
+"""The tables. Every row carries its connection; times are UTC, amounts exact decimals or integer minor units."""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import JSON, ForeignKey, Index, LargeBinary, MetaData, String, Text, UniqueConstraint, text
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from connector.database import Exact, Id, Moment
+
+OPEN = ("pending", "running", "waiting", "parked")
+_IS_OPEN = text("status IN ('pending', 'running', 'waiting', 'parked')")
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy reads it as a plain class attribute
+        datetime: Moment,
+        Decimal: Exact,
+        dict[str, Any]: JSON,
+        list[Any]: JSON,
+        str: Text,
+    }
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+
+
+class Installation(Base):
+    """The one row that says which installation this is; its id goes into every idempotency key."""
+
+    __tablename__ = "installation"
+
+    uuid: Mapped[str]
+    created_at: Mapped[datetime]
+
+
+class InboxEvent(Base):
+    """One delivered event, its raw body, and what became of it: new, done, ignored or failed."""
+
+    __tablename__ = "inbox"
+    __table_args__ = (
+        UniqueConstraint("connection", "source", "event_id"),
+        Index("ix_inbox_new", "id", sqlite_where=text("status = 'new'"), postgresql_where=text("status = 'new'")),
+    )
+
+    connection: Mapped[str]
+    source: Mapped[str]
+    event_id: Mapped[str]
+    event_type: Mapped[str]
+    occurred_at: Mapped[datetime | None]
+    received_at: Mapped[datetime]
+    body: Mapped[bytes] = mapped_column(LargeBinary)
+    sha256: Mapped[str] = mapped_column(String(64))
+    status: Mapped[str]
+    reason: Mapped[str | None]
+    handled_at: Mapped[datetime | None]
+
+
+class QuarantinedBody(Base):
+    """An authenticated delivery that could not become an event, and why."""
+
+    __tablename__ = "quarantine"
+
+    connection: Mapped[str]
+    source: Mapped[str]
+    received_at: Mapped[datetime]
+    reason: Mapped[str]
+    body: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class MirroredResource(Base):
+    """The newest state seen of one Chargebee resource, as Chargebee wrote it."""
+
+    __tablename__ = "mirror"
+    __table_args__ = (UniqueConstraint("connection", "resource", "resource_id"),)
+
+    connection: Mapped[str]
+    resource: Mapped[str]
+    resource_id: Mapped[str]
+    customer_id: Mapped[str | None] = mapped_column(index=True)
+    resource_version: Mapped[int] = mapped_column(Id)
+    body: Mapped[dict[str, Any]]
+    sha256: Mapped[str] = mapped_column(String(64))
+    # True while two different states with one version, or one without a version, wait for Chargebee's word.
+    unsettled: Mapped[bool]
+    seen_at: Mapped[datetime]
+
+
+class SubscriptionState(Base):
+    """One state of a subscription as far as m3ter bills by it; the history that plans are worked out from."""
+
+    __tablename__ = "subscription_states"
+    __table_args__ = (UniqueConstraint("connection", "subscription_id", "resource_version"),)
+
+    connection: Mapped[str]
+    subscription_id: Mapped[str]
+    resource_version: Mapped[int] = mapped_column(Id)
+    body: Mapped[dict[str, Any]]
+    seen_at: Mapped[datetime]
+
+
+class Sync(Base):
+    """One durable unit of work: make this subject right. At most one is open for a subject."""
+
+    __tablename__ = "syncs"
+    __table_args__ = (
+        Index(
+            "uq_syncs_open_subject", "connection", "kind", "subject",
+            unique=True, sqlite_where=_IS_OPEN, postgresql_where=_IS_OPEN,
+        ),
+        Index("ix_syncs_due", "next_attempt_at", sqlite_where=_IS_OPEN, postgresql_where=_IS_OPEN),
+        Index("ix_syncs_wakes_on", "connection", "wakes_on", sqlite_where=_IS_OPEN, postgresql_where=_IS_OPEN),
+    )  # fmt: skip
+
+    connection: Mapped[str]
+    kind: Mapped[str]
+    subject: Mapped[str]
+    trigger: Mapped[str]
+    status: Mapped[str]
+    attempts: Mapped[int] = mapped_column(default=0)
+    crashes: Mapped[int] = mapped_column(default=0)
+    runs: Mapped[int] = mapped_column(default=0)
+    next_attempt_at: Mapped[datetime]
+    queued_at: Mapped[datetime | None]
+    lease_until: Mapped[datetime | None]
+    fence: Mapped[int] = mapped_column(default=0)
+    # Something arrived while it ran: it runs once more.
+    again: Mapped[bool] = mapped_column(default=False)
+    wakes_on: Mapped[str | None]
+    # Who asked for the next look, until it has come to an end: what is parked in doubt is only touched for a person.
+    retried_by: Mapped[str | None]
+    cause: Mapped[str | None]
+    text: Mapped[str | None]
+    next_step: Mapped[str | None]
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+
+
+class Attempt(Base):
+    """One try at a sync: when, how it ended, what it did and the calls it made."""
+
+    __tablename__ = "attempts"
+
+    sync_id: Mapped[int] = mapped_column(ForeignKey("syncs.id"), index=True)
+    number: Mapped[int]
+    started_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
+    outcome: Mapped[str]
+    cause: Mapped[str | None]
+    text: Mapped[str | None]
+    did: Mapped[list[Any]]
+    calls: Mapped[list[Any]]
+
+
+class Lease(Base):
+    """Who may work on something that only one may work on; the fence rises with every holder."""
+
+    __tablename__ = "leases"
+    __table_args__ = (UniqueConstraint("name"),)
+
+    name: Mapped[str]
+    fence: Mapped[int]
+    until: Mapped[datetime]
+
+
+class Mapping(Base):
+    """A pair of an m3ter entity and a Chargebee record, in the shape of m3ter's External Mappings."""
+
+    __tablename__ = "external_mappings"
+    __table_args__ = (
+        UniqueConstraint("connection", "m3ter_entity", "m3ter_id", "external_table", "external_id"),
+        Index("ix_external_mappings_external", "connection", "external_table", "external_id"),
+    )
+
+    connection: Mapped[str]
+    m3ter_entity: Mapped[str]
+    m3ter_id: Mapped[str]
+    external_system: Mapped[str]
+    external_table: Mapped[str]
+    external_id: Mapped[str]
+    # For a charge item price: the only currency it can be used in.
+    currency: Mapped[str | None]
+    made_by: Mapped[str]
+    created_at: Mapped[datetime]
+    # Rows that we also write to m3ter: when we first tried, and the id it got there.
+    sent_at: Mapped[datetime | None]
+    m3ter_mapping_id: Mapped[str | None]
+
+
+class Account(Base):
+    """The m3ter account of one Chargebee customer: planned before it is sent, live once m3ter has answered."""
+
+    __tablename__ = "accounts"
+    __table_args__ = (UniqueConstraint("connection", "customer_id"),)
+
+    connection: Mapped[str]
+    customer_id: Mapped[str]
+    code: Mapped[str]
+    m3ter_id: Mapped[str | None]
+    status: Mapped[str]
+    # What m3ter was last told, so that an unchanged customer costs no call.
+    fields_sha256: Mapped[str | None] = mapped_column(String(64))
+    created_at: Mapped[datetime]
+
+
+class AccountPlan(Base):
+    """One m3ter account plan of one subscription item: planned before it is sent, live once m3ter has answered."""
+
+    __tablename__ = "account_plans"
+    __table_args__ = (
+        UniqueConstraint("connection", "code"),
+        Index("ix_account_plans_subscription", "connection", "subscription_id"),
+    )
+
+    connection: Mapped[str]
+    subscription_id: Mapped[str]
+    customer_id: Mapped[str]
+    item_price_id: Mapped[str]
+    account_id: Mapped[str]
+    plan_id: Mapped[str]
+    code: Mapped[str]
+    start: Mapped[datetime]
+    end: Mapped[datetime | None]
+    m3ter_id: Mapped[str | None]
+    status: Mapped[str]
+    created_at: Mapped[datetime]
+
+
+class SeenBill(Base):
+    """What the last poll said of an approved bill; a new version opens a sync."""
+
+    __tablename__ = "bills"
+    __table_args__ = (UniqueConstraint("connection", "bill_id"),)
+
+    connection: Mapped[str]
+    bill_id: Mapped[str]
+    account_id: Mapped[str]
+    version: Mapped[int]
+    last_calculated: Mapped[str | None]
+    approved_at: Mapped[str | None]
+    seen_at: Mapped[datetime]
+
+
+class BillSnapshot(Base):
+    """A bill as it was frozen before the first line was sent: pushing, pushed or stopped."""
+
+    __tablename__ = "bill_snapshots"
+    __table_args__ = (
+        UniqueConstraint("connection", "bill_id", "generation"),
+        Index(
+            "uq_bill_snapshots_live", "connection", "bill_id", unique=True,
+            sqlite_where=text("status = 'pushing'"), postgresql_where=text("status = 'pushing'"),
+        ),
+    )  # fmt: skip
+
+    connection: Mapped[str]
+    bill_id: Mapped[str]
+    generation: Mapped[int]
+    account_id: Mapped[str]
+    bill_version: Mapped[int]
+    last_calculated: Mapped[str | None]
+    sha256: Mapped[str] = mapped_column(String(64))
+    currency: Mapped[str]
+    decimals: Mapped[int]
+    exact_total: Mapped[Decimal]
+    total_minor: Mapped[int] = mapped_column(Id)
+    lines: Mapped[list[Any]]
+    status: Mapped[str]
+    created_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
+
+
+class LinePush(Base):
+    """The intent to put one amount on one invoice: planned → sending → done, or parked."""
+
+    __tablename__ = "line_pushes"
+    __table_args__ = (
+        UniqueConstraint("snapshot_id", "line_key"),
+        UniqueConstraint("connection", "invoice_id", "chargebee_line_id"),
+        Index("ix_line_pushes_bill", "connection", "bill_id"),
+    )
+
+    connection: Mapped[str]
+    bill_id: Mapped[str]
+    snapshot_id: Mapped[int] = mapped_column(ForeignKey("bill_snapshots.id"))
+    position: Mapped[int]
+    line_key: Mapped[str]
+    subscription_id: Mapped[str]
+    invoice_id: Mapped[str]
+    item_price_id: Mapped[str]
+    date_from: Mapped[datetime]
+    date_to: Mapped[datetime]
+    amount_minor: Mapped[int] = mapped_column(Id)
+    currency: Mapped[str]
+    idempotency_key: Mapped[str]
+    status: Mapped[str]
+    baseline: Mapped[list[Any] | None]
+    sent_at: Mapped[datetime | None]
+    sends: Mapped[int] = mapped_column(default=0)
+    chargebee_line_id: Mapped[str | None]
+    found_by: Mapped[str | None]
+
+
+class Receipt(Base):
+    """The proof of a pushed bill: every m3ter line beside its Chargebee line, both totals, hashes, when."""
+
+    __tablename__ = "receipts"
+    __table_args__ = (UniqueConstraint("snapshot_id"),)
+
+    connection: Mapped[str]
+    bill_id: Mapped[str] = mapped_column(index=True)
+    snapshot_id: Mapped[int] = mapped_column(ForeignKey("bill_snapshots.id"))
+    body: Mapped[dict[str, Any]]
+    sha256: Mapped[str] = mapped_column(String(64))
+    created_at: Mapped[datetime]
+
+
+class AuditEntry(Base):
+    """What a person did, and why."""
+
+    __tablename__ = "audit"
+
+    at: Mapped[datetime]
+    actor: Mapped[str]
+    action: Mapped[str]
+    connection: Mapped[str]
+    subject: Mapped[str]
+    detail: Mapped[dict[str, Any]]

@@ -1,0 +1,95 @@
+"""Money: `Decimal` as read, integer minor units with a currency once it is to be invoiced, never a float.
+
+Chargebee's minor units are its own (chargebee.md §13): four currencies are sent in major units, every other one times
+a hundred, also those to which ISO 4217 gives three decimals.
+"""
+
+import json
+from collections.abc import Sequence
+from decimal import ROUND_HALF_EVEN, Decimal, localcontext
+from typing import Any
+
+ZERO_DECIMAL_CURRENCIES = frozenset({"JPY", "KRW", "XAF", "XOF"})
+# Chargebee's own list of these is longer than the four its API names (chargebee.md §13): a wrong guess would be a
+# hundredfold error, so a bill in one of them parks until the exponent has been set by hand.
+UNSETTLED_CURRENCIES = frozenset(
+    {"BIF", "CLP", "DJF", "GNF", "ISK", "KMF", "MGA", "PYG", "RWF", "UGX", "UYI", "VND", "VUV", "XPF"}
+)
+MAX_DIGITS = 30
+
+
+class BadMoney(ValueError):
+    """A number that cannot be an amount of money; the text says why."""
+
+
+def parse_json(raw: str | bytes) -> Any:
+    """The JSON document with every number that has a fraction as `Decimal`; raises ValueError for what is not JSON."""
+    return json.loads(raw, parse_float=Decimal, parse_constant=_refuse_constant)
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def amount(value: object) -> Decimal:
+    """`value` as an exact Decimal; raises BadMoney for floats, booleans, texts that are no number and absurd lengths."""
+    if isinstance(value, bool) or not isinstance(value, int | str | Decimal):
+        raise BadMoney(f"{value!r} is not an exact amount")
+    try:
+        number = Decimal(value)
+    except ArithmeticError as error:
+        raise BadMoney(f"{value!r} is not a number") from error
+    if not number.is_finite():
+        raise BadMoney(f"{value!r} is not a finite number")
+    if len(number.as_tuple().digits) > MAX_DIGITS or abs(number.adjusted()) > MAX_DIGITS:
+        raise BadMoney(f"{value!r} has more digits than any amount of money")
+    return number
+
+
+def exponent(currency: str, overrides: dict[str, int] | None = None) -> int:
+    """How many decimals Chargebee's minor unit of `currency` has; raises BadMoney where that is not settled."""
+    if overrides and currency in overrides:
+        return overrides[currency]
+    if currency in UNSETTLED_CURRENCIES:
+        raise BadMoney(f"whether Chargebee takes {currency} in major or minor units is not known")
+    if len(currency) != 3 or not currency.isascii() or not currency.isupper():
+        raise BadMoney(f"{currency!r} is not an ISO 4217 currency code, so Chargebee cannot invoice it")
+    return 0 if currency in ZERO_DECIMAL_CURRENCIES else 2
+
+
+def to_minor(value: Decimal, decimals: int) -> int:
+    """`value` in minor units, rounded half to even."""
+    with localcontext() as context:
+        context.prec = 2 * MAX_DIGITS
+        return int(value.scaleb(decimals).quantize(Decimal(1), rounding=ROUND_HALF_EVEN))
+
+
+def to_major(minor: int, decimals: int) -> Decimal:
+    """Minor units as the amount a person reads, with the currency's decimals."""
+    return Decimal(minor).scaleb(-decimals)
+
+
+def round_together(
+    values: Sequence[Decimal], keys: Sequence[str], decimals: int, total: int | None = None
+) -> list[int]:
+    """Each value in minor units, so that they add up to `total`, or to their exact total rounded once (half to even).
+
+    Every value is at most one unit from its exact amount. The units left over go to the largest remainders; equal
+    remainders are ordered by `keys`, so the order in which the values come does not matter. Raises BadMoney when `total`
+    is further from the exact total than rounding explains.
+    """
+    with localcontext() as context:
+        context.prec = 2 * MAX_DIGITS
+        exact = [value.scaleb(decimals) for value in values]
+        floors = [int(value.to_integral_value(rounding="ROUND_FLOOR")) for value in exact]
+        total = to_minor(sum(values, Decimal(0)), decimals) if total is None else total
+        remainders = [value - floor for value, floor in zip(exact, floors, strict=True)]
+    left_over = total - sum(floors)
+    if not 0 <= left_over <= sum(1 for remainder in remainders if remainder):
+        raise BadMoney(
+            f"the lines add up to {to_major(sum(floors), decimals)}, the total is {to_major(total, decimals)}"
+        )
+    by_remainder = sorted(range(len(floors)), key=lambda i: (-remainders[i], keys[i], -abs(exact[i])))
+    for i in by_remainder[:left_over]:
+        floors[i] += 1
+    return floors

@@ -1,0 +1,112 @@
+"""What a use case reaches the outside through: database, Redis, clients, clock and chance, built once from settings."""
+
+import random
+import uuid
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+
+from redis import Redis
+from sqlalchemy import Engine, select
+from sqlalchemy.orm import Session
+
+from connector import database
+from connector.clients.chargebee import ChargebeeClient
+from connector.clients.http import Http
+from connector.clients.m3ter import M3terClient
+from connector.database import insert
+from connector.errors import Misconfigured
+from connector.models import Installation
+from connector.settings import Connection, Settings
+
+
+@dataclass(frozen=True)
+class Connected:
+    """One connection's settings with its two clients."""
+
+    name: str
+    settings: Connection
+    chargebee: ChargebeeClient
+    m3ter: M3terClient
+
+
+def utc_now() -> datetime:
+    """The time, aware and in UTC."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class Services:
+    """Everything outside, for one process."""
+
+    settings: Settings
+    engine: Engine
+    redis: Redis
+    connections: Mapping[str, Connected]
+    now: Callable[[], datetime] = utc_now
+    chance: random.Random = field(default_factory=random.SystemRandom)
+
+    def transaction(self) -> AbstractContextManager[Session]:
+        """A short transaction, committed at the end of its block; never open across a call to a provider."""
+        return database.transaction(self.engine)
+
+    def reading(self) -> AbstractContextManager[Session]:
+        """A session for looking only."""
+        return database.reading(self.engine)
+
+    def connection(self, name: str) -> Connected:
+        """The named connection; raises Misconfigured when the settings do not have it."""
+        if name not in self.connections:
+            raise Misconfigured(
+                f"there is no connection {name!r} in the settings; there are: {', '.join(self.connections)}"
+            )
+        return self.connections[name]
+
+    @cached_property
+    def installation(self) -> str:
+        """This installation's own id, made with its database."""
+        with self.transaction() as db:
+            found = db.scalar(select(Installation.uuid))
+            if found is None:
+                # Always the first row: of two processes that start together, one makes it and both read it.
+                made = insert(db, Installation).values(id=1, uuid=uuid.uuid4().hex, created_at=self.now())
+                db.execute(made.on_conflict_do_nothing())
+                found = db.scalar(select(Installation.uuid))
+        return str(found)
+
+
+def build(settings: Settings, *, now: Callable[[], datetime] = utc_now) -> Services:
+    """Services for these settings; opens no connection yet."""
+    http = Http(total_timeout=settings.http_timeout_seconds)
+    return Services(
+        settings=settings,
+        engine=database.make_engine(settings.database_url),
+        redis=Redis.from_url(
+            settings.redis_url or "redis://127.0.0.1:6379/0", socket_connect_timeout=2, socket_timeout=30
+        ),
+        connections={name: _connect(name, found, http, now) for name, found in settings.connections.items()},
+        now=now,
+    )
+
+
+def _connect(name: str, settings: Connection, http: Http, now: Callable[[], datetime]) -> Connected:
+    return Connected(
+        name=name,
+        settings=settings,
+        chargebee=ChargebeeClient(
+            http,
+            site=settings.chargebee_site,
+            api_key=settings.chargebee_api_key.get_secret_value(),
+            api_url=settings.chargebee_api_url,
+        ),
+        m3ter=M3terClient(
+            http,
+            org_id=settings.m3ter_org_id,
+            api_key=settings.m3ter_api_key.get_secret_value(),
+            api_secret=settings.m3ter_api_secret.get_secret_value(),
+            api_url=settings.m3ter_api_url,
+            now=now,
+        ),
+    )

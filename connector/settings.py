@@ -1,0 +1,219 @@
+"""Every setting, read once at start from the environment and an optional TOML file into frozen objects.
+
+Names in the environment are the field names in upper case; the TOML file has the same names in lower case, and one table
+`[connections.<name>]` for each further pair of a Chargebee site and a m3ter organisation. The environment wins over the
+file. A name with `_FILE` appended in the environment names a file that holds the value.
+"""
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+
+from connector.errors import Misconfigured
+
+DEFAULT_CONNECTION = "default"
+CONFIG_FILE = "config/connector.toml"
+LOCAL_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+class Connection(BaseModel):
+    """One Chargebee site with one m3ter organisation."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    chargebee_site: str = Field(min_length=1, description="the site's name, with `-test` for a test site")
+    chargebee_api_key: SecretStr = Field(description="a full-access API key of the site")
+    chargebee_api_url: str | None = Field(None, description="instead of https://<site>.chargebee.com/api/v2")
+    chargebee_webhook_username: SecretStr | None = Field(None, description="basic auth of the webhook; unset: 503")
+    chargebee_webhook_password: SecretStr | None = Field(None, description="basic auth of the webhook; unset: 503")
+    chargebee_webhook_previous_username: SecretStr | None = Field(None, description="the old one, while rotating")
+    chargebee_webhook_previous_password: SecretStr | None = Field(None, description="the old one, while rotating")
+    m3ter_org_id: str = Field(pattern=r"^[0-9a-fA-F-]{36}$", description="the organisation's id, 36 characters")
+    m3ter_api_key: SecretStr = Field(description="access key id of a service user")
+    m3ter_api_secret: SecretStr = Field(description="its secret")
+    m3ter_api_url: str | None = Field(None, description="instead of https://api.m3ter.com")
+    m3ter_webhook_secret: SecretStr | None = Field(None, description="signs m3ter's webhook; unset: 503")
+    m3ter_webhook_previous_secret: SecretStr | None = Field(None, description="the old one, while rotating")
+    m3ter_webhook_signature_header: str | None = Field(
+        None, description="header that carries the signature; unset: 503"
+    )
+    m3ter_webhook_signature_scheme: Literal["hmac-sha256-hex", "hmac-sha256-base64"] | None = Field(
+        None, description="`hmac-sha256-hex` or `hmac-sha256-base64` over the raw body; unset: 503"
+    )
+    m3ter_fallback_email: str | None = Field(
+        None, pattern=r"^[^@\s]+@[^@\s]+$", description="for customers without an e-mail; unset: they park"
+    )
+    currency_exponents: dict[str, Literal[0, 2]] = Field(
+        default_factory=dict,
+        description="decimals of Chargebee's minor unit where its list is not settled, e.g. `CLP=0`",
+    )
+    max_bill_lines: int = Field(500, ge=1, le=700, description="a bill with more lines parks before the first is sent")
+
+    @field_validator("currency_exponents", mode="before")
+    @classmethod
+    def _pairs(cls, value: object) -> object:
+        if isinstance(value, str):
+            return {code.strip(): int(digits) for code, _, digits in (pair.partition("=") for pair in value.split(","))}
+        return value
+
+    @field_validator("chargebee_api_url", "m3ter_api_url")
+    @classmethod
+    def _safe_url(cls, value: str | None) -> str | None:
+        if value is not None:
+            parts = urlsplit(value)
+            if parts.username or parts.password:
+                raise ValueError("must not hold a user or password")
+            if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in LOCAL_HOSTS):
+                raise ValueError("must start with https:// (http:// only on this machine)")
+        return value
+
+
+class Settings(BaseModel):
+    """What the whole installation shares, and its connections by name."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    database_url: str = Field(
+        "sqlite:///var/connector.db", description="SQLite, or postgresql+psycopg://… for more than one host"
+    )
+    redis_url: str | None = Field(None, description="unset: `make demo` and `make run` start an embedded server")
+    web_host: str = Field("127.0.0.1", description="address that the web process listens on")
+    web_port: int = Field(8080, ge=1, le=65535, description="port that the web process listens on")
+    web_processes: int = Field(2, ge=1, description="web server processes")
+    web_trusted_hosts: str | None = Field(
+        None, description="host names the web process answers to, comma separated; unset: all"
+    )
+    max_body_bytes: int = Field(2**20, ge=1024, description="a larger webhook body gets 413")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least severity that is logged")
+    log_format: Literal["json", "text"] = Field("json", description="`json` or `text`")
+
+    http_timeout_seconds: int = Field(30, ge=1, description="one call to a provider, in all")
+    settle_wait_seconds: int = Field(120, ge=1, description="before an unknown outcome is looked up")
+    job_deadline_seconds: int = Field(300, ge=1, description="a job sends nothing after this")
+    lease_seconds: int = Field(600, ge=1, description="after this another worker may take the work over")
+    key_window_seconds: int = Field(1800, ge=1, description="how long Chargebee remembers an idempotency key")
+
+    sweep_seconds: int = Field(5, ge=1, description="the clock looks for due work this often")
+    requeue_seconds: int = Field(60, ge=1, description="queued work that nobody took is queued again after this")
+    bill_poll_seconds: int = Field(300, ge=5, description="the clock asks m3ter for approved bills this often")
+    bill_poll_days: int = Field(45, ge=1, description="how far back, by bill date, approved bills are asked for")
+    recheck_seconds: int = Field(600, ge=5, description="waiting work looks again this often, even if nothing woke it")
+    max_attempts: int = Field(12, ge=1, description="failed tries before a sync parks")
+    max_crashes: int = Field(5, ge=1, description="worker deaths at one sync before it parks")
+
+    connections: dict[str, Connection] = Field(default_factory=dict)
+
+    @field_validator("connections")
+    @classmethod
+    def _names(cls, value: dict[str, Connection]) -> dict[str, Connection]:
+        for name in value:
+            if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,39}", name):
+                raise ValueError(
+                    f"{name!r} must be lower-case letters, digits and hyphens: it stands in the webhook's address"
+                )
+        return value
+
+
+def load(environ: Mapping[str, str] | None = None, *, needs_connection: bool = True) -> Settings:
+    """The settings of this process; raises Misconfigured with every wrong or missing name at once."""
+    environ = os.environ if environ is None else environ
+    problems: list[str] = []
+    values = _from_file(environ, problems)
+    connections = values.setdefault("connections", {})
+    values.update(_from_environment(environ, Settings, problems))
+    default = _from_environment(environ, Connection, problems)
+    if default:
+        connections[DEFAULT_CONNECTION] = {**connections.get(DEFAULT_CONNECTION, {}), **default}
+    if needs_connection and not connections:
+        problems.append(
+            "CHARGEBEE_SITE, CHARGEBEE_API_KEY, M3TER_ORG_ID, M3TER_API_KEY, M3TER_API_SECRET: no connection is configured"
+        )
+    problems += _order_of_times(values)
+    for name, connection in connections.items():
+        problems += _half_credentials(name, connection)
+    try:
+        settings = Settings.model_validate(values)
+    except ValidationError as error:
+        problems += [_sentence(item["loc"], item["msg"]) for item in error.errors()]
+    if problems:
+        raise Misconfigured("The settings cannot work:\n" + "\n".join(f"  - {problem}" for problem in problems))
+    return settings
+
+
+# The money protocol is safe only while each of these is longer than the one before.
+RISING_TIMES = (
+    "http_timeout_seconds",
+    "settle_wait_seconds",
+    "job_deadline_seconds",
+    "lease_seconds",
+    "key_window_seconds",
+)
+
+
+def _order_of_times(values: Mapping[str, Any]) -> list[str]:
+    try:
+        times = {name: int(values.get(name, Settings.model_fields[name].default)) for name in RISING_TIMES}
+    except (TypeError, ValueError):
+        return []  # reported with the field itself
+    if all(times[low] < times[high] for low, high in pairwise(RISING_TIMES)):
+        return []
+    return [
+        "these must rise in this order: " + " < ".join(f"{name.upper()} ({value})" for name, value in times.items())
+    ]
+
+
+def _half_credentials(name: str, connection: Mapping[str, Any]) -> list[str]:
+    prefix = "" if name == DEFAULT_CONNECTION else f"connections.{name}: "
+    return [
+        f"{prefix}{label}_USERNAME and {label}_PASSWORD go together: set both or neither"
+        for label in ("CHARGEBEE_WEBHOOK", "CHARGEBEE_WEBHOOK_PREVIOUS")
+        if bool(connection.get(f"{label.lower()}_username")) != bool(connection.get(f"{label.lower()}_password"))
+    ]
+
+
+def _from_file(environ: Mapping[str, str], problems: list[str]) -> dict[str, Any]:
+    chosen = environ.get("CONNECTOR_CONFIG")
+    path = Path(chosen or CONFIG_FILE)
+    if not path.exists():
+        if chosen:
+            problems.append(f"CONNECTOR_CONFIG: there is no file {chosen}")
+        return {}
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        problems.append(f"{path}: is not readable TOML ({error})")
+        return {}
+
+
+def _from_environment(environ: Mapping[str, str], model: type[BaseModel], problems: list[str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for field in model.model_fields:
+        name = field.upper()
+        if f"{name}_FILE" in environ:
+            try:
+                values[field] = Path(environ[f"{name}_FILE"]).read_text(encoding="utf-8").strip()
+            except OSError as error:
+                problems.append(f"{name}_FILE: cannot be read ({error.strerror})")
+        elif environ.get(name, "") != "":
+            values[field] = environ[name]
+    return values
+
+
+def _sentence(location: tuple[int | str, ...], message: str) -> str:
+    """The setting's name as the person wrote it, and what is wrong with it."""
+    text = message.removeprefix("Value error, ").replace("Field required", "is missing")
+    names = [str(part) for part in location]
+    if names[:2] == ["connections", DEFAULT_CONNECTION]:
+        names = [names[2].upper()] if len(names) > 2 else []
+    elif names[:1] == ["connections"]:
+        names = [".".join(names)]
+    else:
+        names = [name.upper() for name in names[:1]]
+    return ": ".join([*names, text])

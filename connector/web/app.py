@@ -1,0 +1,32 @@
+"""The WSGI application; any server can run it."""
+
+from flask import Flask
+from werkzeug.exceptions import HTTPException
+
+from connector import logs, services, settings
+from connector.services import Services
+from connector.web import health, webhooks
+
+
+def create_app(wired: Services | None = None) -> Flask:
+    """The application with these services, or with those that the settings of this process describe."""
+    if wired is None:
+        loaded = settings.load()
+        logs.configure(loaded)
+        wired = services.build(loaded)
+    app = Flask(__name__, static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = wired.settings.max_body_bytes
+    if wired.settings.web_trusted_hosts:
+        app.config["TRUSTED_HOSTS"] = [host.strip() for host in wired.settings.web_trusted_hosts.split(",")]
+    app.extensions["services"] = wired
+    app.register_blueprint(webhooks.bp)
+    app.register_blueprint(health.bp)
+    app.register_error_handler(HTTPException, _bare)
+    return app
+
+
+def _bare(error: HTTPException) -> tuple[str, int, dict[str, str]]:
+    """Refusals say their name and nothing of what was sent."""
+    status = error.code or 500
+    headers = {"WWW-Authenticate": 'Basic realm="connector"'} if status == 401 else {}
+    return f"{error.name}\n", status, headers | {"Content-Type": "text/plain; charset=utf-8"}
