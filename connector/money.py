@@ -16,6 +16,8 @@ UNSETTLED_CURRENCIES = frozenset(
     {"BIF", "CLP", "DJF", "GNF", "ISK", "KMF", "MGA", "PYG", "RWF", "UGX", "UYI", "VND", "VUV", "XPF"}
 )
 MAX_DIGITS = 30
+# Enough for the exact sum of any number of amounts.
+PRECISION = 4 * MAX_DIGITS
 
 
 class BadMoney(ValueError):
@@ -24,7 +26,14 @@ class BadMoney(ValueError):
 
 def parse_json(raw: str | bytes) -> Any:
     """The JSON document with every number that has a fraction as `Decimal`; raises ValueError for what is not JSON."""
-    return json.loads(raw, parse_float=Decimal, parse_constant=_refuse_constant)
+    return json.loads(raw, parse_float=_decimal, parse_constant=_refuse_constant)
+
+
+def _decimal(text: str) -> Decimal:
+    try:
+        return Decimal(text)
+    except ArithmeticError as error:
+        raise BadMoney("a number has an exponent beyond all use") from error
 
 
 def _refuse_constant(name: str) -> Any:
@@ -34,15 +43,15 @@ def _refuse_constant(name: str) -> Any:
 def amount(value: object) -> Decimal:
     """`value` as an exact Decimal; raises BadMoney for floats, booleans, texts that are no number and absurd lengths."""
     if isinstance(value, bool) or not isinstance(value, int | str | Decimal):
-        raise BadMoney(f"{value!r} is not an exact amount")
+        raise BadMoney(f"{type(value).__name__} is not an exact amount")
     try:
         number = Decimal(value)
     except ArithmeticError as error:
-        raise BadMoney(f"{value!r} is not a number") from error
+        raise BadMoney(f"{str(value)[:40]!r} is not a number") from error
     if not number.is_finite():
-        raise BadMoney(f"{value!r} is not a finite number")
+        raise BadMoney(f"{number} is not a finite number")
     if len(number.as_tuple().digits) > MAX_DIGITS or abs(number.adjusted()) > MAX_DIGITS:
-        raise BadMoney(f"{value!r} has more digits than any amount of money")
+        raise BadMoney(f"{number:.5e} has more digits than any amount of money")
     return number
 
 
@@ -52,7 +61,7 @@ def exponent(currency: str, overrides: dict[str, int] | None = None) -> int:
         return overrides[currency]
     if currency in UNSETTLED_CURRENCIES:
         raise BadMoney(f"whether Chargebee takes {currency} in major or minor units is not known")
-    if len(currency) != 3 or not currency.isascii() or not currency.isupper():
+    if len(currency) != 3 or not currency.isascii() or not currency.isalpha() or not currency.isupper():
         raise BadMoney(f"{currency!r} is not an ISO 4217 currency code, so Chargebee cannot invoice it")
     return 0 if currency in ZERO_DECIMAL_CURRENCIES else 2
 
@@ -60,13 +69,13 @@ def exponent(currency: str, overrides: dict[str, int] | None = None) -> int:
 def to_minor(value: Decimal, decimals: int) -> int:
     """`value` in minor units, rounded half to even."""
     with localcontext() as context:
-        context.prec = 2 * MAX_DIGITS
+        context.prec = PRECISION
         return int(value.scaleb(decimals).quantize(Decimal(1), rounding=ROUND_HALF_EVEN))
 
 
 def to_major(minor: int, decimals: int) -> Decimal:
     """Minor units as the amount a person reads, with the currency's decimals."""
-    return Decimal(minor).scaleb(-decimals)
+    return Decimal(f"{minor}E-{decimals}")
 
 
 def round_together(
@@ -79,7 +88,7 @@ def round_together(
     is further from the exact total than rounding explains.
     """
     with localcontext() as context:
-        context.prec = 2 * MAX_DIGITS
+        context.prec = PRECISION
         exact = [value.scaleb(decimals) for value in values]
         floors = [int(value.to_integral_value(rounding="ROUND_FLOOR")) for value in exact]
         total = to_minor(sum(values, Decimal(0)), decimals) if total is None else total

@@ -77,7 +77,9 @@ class Services:
         return str(found)
 
 
-def build(settings: Settings, *, now: Callable[[], datetime] = utc_now) -> Services:
+def build(
+    settings: Settings, *, now: Callable[[], datetime] = utc_now, chance: random.Random | None = None
+) -> Services:
     """Services for these settings; opens no connection yet."""
     http = Http(total_timeout=settings.http_timeout_seconds)
     return Services(
@@ -88,6 +90,7 @@ def build(settings: Settings, *, now: Callable[[], datetime] = utc_now) -> Servi
         ),
         connections={name: _connect(name, found, http, now) for name, found in settings.connections.items()},
         now=now,
+        chance=chance or random.SystemRandom(),
     )
 
 

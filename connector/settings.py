@@ -5,13 +5,14 @@ Names in the environment are the field names in upper case; the TOML file has th
 file. A name with `_FILE` appended in the environment names a file that holds the value.
 """
 
+import ipaddress
 import os
 import re
 import tomllib
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
@@ -21,6 +22,10 @@ from connector.errors import Misconfigured
 DEFAULT_CONNECTION = "default"
 CONFIG_FILE = "config/connector.toml"
 LOCAL_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
+DATABASES = ("sqlite:", "postgresql+psycopg:")
+REDIS_SCHEMES = ("redis:", "rediss:", "unix:")
+# An empty secret would let everybody in who gives none.
+Secret = Annotated[SecretStr, Field(min_length=1)]
 
 
 class Connection(BaseModel):
@@ -28,19 +33,21 @@ class Connection(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    chargebee_site: str = Field(min_length=1, description="the site's name, with `-test` for a test site")
-    chargebee_api_key: SecretStr = Field(description="a full-access API key of the site")
+    chargebee_site: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9-]*$", description="the site's name, with `-test` for a test site"
+    )
+    chargebee_api_key: Secret = Field(description="a full-access API key of the site")
     chargebee_api_url: str | None = Field(None, description="instead of https://<site>.chargebee.com/api/v2")
-    chargebee_webhook_username: SecretStr | None = Field(None, description="basic auth of the webhook; unset: 503")
-    chargebee_webhook_password: SecretStr | None = Field(None, description="basic auth of the webhook; unset: 503")
-    chargebee_webhook_previous_username: SecretStr | None = Field(None, description="the old one, while rotating")
-    chargebee_webhook_previous_password: SecretStr | None = Field(None, description="the old one, while rotating")
+    chargebee_webhook_username: Secret | None = Field(None, description="basic auth of the webhook; unset: 503")
+    chargebee_webhook_password: Secret | None = Field(None, description="basic auth of the webhook; unset: 503")
+    chargebee_webhook_previous_username: Secret | None = Field(None, description="the old one, while rotating")
+    chargebee_webhook_previous_password: Secret | None = Field(None, description="the old one, while rotating")
     m3ter_org_id: str = Field(pattern=r"^[0-9a-fA-F-]{36}$", description="the organisation's id, 36 characters")
-    m3ter_api_key: SecretStr = Field(description="access key id of a service user")
-    m3ter_api_secret: SecretStr = Field(description="its secret")
+    m3ter_api_key: Secret = Field(description="access key id of a service user")
+    m3ter_api_secret: Secret = Field(description="its secret")
     m3ter_api_url: str | None = Field(None, description="instead of https://api.m3ter.com")
-    m3ter_webhook_secret: SecretStr | None = Field(None, description="signs m3ter's webhook; unset: 503")
-    m3ter_webhook_previous_secret: SecretStr | None = Field(None, description="the old one, while rotating")
+    m3ter_webhook_secret: Secret | None = Field(None, description="signs m3ter's webhook; unset: 503")
+    m3ter_webhook_previous_secret: Secret | None = Field(None, description="the old one, while rotating")
     m3ter_webhook_signature_header: str | None = Field(
         None, description="header that carries the signature; unset: 503"
     )
@@ -59,20 +66,33 @@ class Connection(BaseModel):
     @field_validator("currency_exponents", mode="before")
     @classmethod
     def _pairs(cls, value: object) -> object:
-        if isinstance(value, str):
-            return {code.strip(): int(digits) for code, _, digits in (pair.partition("=") for pair in value.split(","))}
-        return value
+        if not isinstance(value, str):
+            return value
+        pairs = [re.fullmatch(r"\s*([A-Z]{3})\s*=\s*(\d)\s*", pair) for pair in value.split(",")]
+        if not all(pairs):
+            raise ValueError("should look like CLP=0,VND=0")
+        return {pair[1]: int(pair[2]) for pair in pairs if pair}
 
     @field_validator("chargebee_api_url", "m3ter_api_url")
     @classmethod
     def _safe_url(cls, value: str | None) -> str | None:
         if value is not None:
             parts = urlsplit(value)
-            if parts.username or parts.password:
+            if "@" in parts.netloc:
                 raise ValueError("must not hold a user or password")
             if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in LOCAL_HOSTS):
                 raise ValueError("must start with https:// (http:// only on this machine)")
+            if not parts.hostname or _is_link_local(parts.hostname):
+                raise ValueError("must name a host of the provider")
         return value
+
+
+def _is_link_local(host: str) -> bool:
+    """Whether this is an address such as 169.254.169.254, where cloud machines keep their own credentials."""
+    try:
+        return ipaddress.ip_address(host).is_link_local
+    except ValueError:
+        return False
 
 
 class Settings(BaseModel):
@@ -81,9 +101,13 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     database_url: str = Field(
-        "sqlite:///var/connector.db", description="SQLite, or postgresql+psycopg://… for more than one host"
+        "sqlite:///var/connector.db",
+        repr=False,  # both URLs may hold a password
+        description="SQLite, or postgresql+psycopg://… for more than one host",
     )
-    redis_url: str | None = Field(None, description="unset: `make demo` and `make run` start an embedded server")
+    redis_url: str | None = Field(
+        None, repr=False, description="unset: `make demo` and `make run` start an embedded server"
+    )
     web_host: str = Field("127.0.0.1", description="address that the web process listens on")
     web_port: int = Field(8080, ge=1, le=65535, description="port that the web process listens on")
     web_processes: int = Field(2, ge=1, description="web server processes")
@@ -110,6 +134,20 @@ class Settings(BaseModel):
 
     connections: dict[str, Connection] = Field(default_factory=dict)
 
+    @field_validator("database_url")
+    @classmethod
+    def _known_database(cls, value: str) -> str:
+        if not value.startswith(DATABASES):
+            raise ValueError("must start with sqlite:/// or postgresql+psycopg://")
+        return value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _known_redis(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(REDIS_SCHEMES):
+            raise ValueError("must start with redis://, rediss:// or unix://")
+        return value
+
     @field_validator("connections")
     @classmethod
     def _names(cls, value: dict[str, Connection]) -> dict[str, Connection]:
@@ -127,6 +165,9 @@ def load(environ: Mapping[str, str] | None = None, *, needs_connection: bool = T
     problems: list[str] = []
     values = _from_file(environ, problems)
     connections = values.setdefault("connections", {})
+    if not isinstance(connections, dict) or not all(isinstance(one, dict) for one in connections.values()):
+        problems.append("connections: must be tables like [connections.acme]")
+        connections = values["connections"] = {}
     values.update(_from_environment(environ, Settings, problems))
     default = _from_environment(environ, Connection, problems)
     if default:
@@ -141,7 +182,7 @@ def load(environ: Mapping[str, str] | None = None, *, needs_connection: bool = T
     try:
         settings = Settings.model_validate(values)
     except ValidationError as error:
-        problems += [_sentence(item["loc"], item["msg"]) for item in error.errors()]
+        problems += [_sentence(item["loc"], item["type"], item["msg"]) for item in error.errors()]
     if problems:
         raise Misconfigured("The settings cannot work:\n" + "\n".join(f"  - {problem}" for problem in problems))
     return settings
@@ -196,24 +237,35 @@ def _from_environment(environ: Mapping[str, str], model: type[BaseModel], proble
     values: dict[str, Any] = {}
     for field in model.model_fields:
         name = field.upper()
-        if f"{name}_FILE" in environ:
+        if environ.get(f"{name}_FILE", "") != "":
             try:
                 values[field] = Path(environ[f"{name}_FILE"]).read_text(encoding="utf-8").strip()
             except OSError as error:
                 problems.append(f"{name}_FILE: cannot be read ({error.strerror})")
+            except ValueError:
+                problems.append(f"{name}_FILE: is not UTF-8 text")
         elif environ.get(name, "") != "":
             values[field] = environ[name]
     return values
 
 
-def _sentence(location: tuple[int | str, ...], message: str) -> str:
+WORDS = {
+    "missing": "is missing",
+    "extra_forbidden": "is not a setting",
+    "too_short": "is empty",
+}
+
+
+def _sentence(location: tuple[int | str, ...], kind: str, message: str) -> str:
     """The setting's name as the person wrote it, and what is wrong with it."""
-    text = message.removeprefix("Value error, ").replace("Field required", "is missing")
+    text = WORDS.get(kind, message.removeprefix("Value error, "))
     names = [str(part) for part in location]
     if names[:2] == ["connections", DEFAULT_CONNECTION]:
         names = [names[2].upper()] if len(names) > 2 else []
     elif names[:1] == ["connections"]:
         names = [".".join(names)]
     else:
+        if kind == "extra_forbidden" and names[0] in Connection.model_fields:
+            text = f"belongs in a table [connections.<name>], e.g. [connections.{DEFAULT_CONNECTION}]"
         names = [name.upper() for name in names[:1]]
     return ": ".join([*names, text])

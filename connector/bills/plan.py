@@ -143,7 +143,7 @@ def plan_push(bill: Bill, around: Surroundings) -> PushPlan:
     keyed = keyed_lines(bill)
     exact = [_in_bill_currency(bill, line) or Decimal(0) for _, line in keyed]
     with localcontext() as context:
-        context.prec = 2 * money.MAX_DIGITS
+        context.prec = money.PRECISION
         exact_total = sum(exact, Decimal(0))
     stated = None if bill.total is None else money.to_minor(bill.total, decimals)
     try:

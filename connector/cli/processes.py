@@ -13,22 +13,13 @@ from connector import embedded, jobs, logs, settings
 from connector.cli.common import output, wire
 from connector.cli.database import upgrade_tables
 from connector.database import make_engine
+from connector.demo.stage import SANDBOX_CREDENTIALS
 
 STATE_FOLDER = Path("var")
 SANDBOX_COMMAND = "connector sandbox serve --port 8099 --connector-url http://127.0.0.1:${WEB_PORT:-8080}"
-# The sandbox's own credentials, as `connector sandbox serve` prints them.
-SANDBOX_SETTINGS = {
-    "CHARGEBEE_SITE": "acme-test",
-    "CHARGEBEE_API_KEY": "test_sandbox_key",
+SANDBOX_SETTINGS = SANDBOX_CREDENTIALS | {
     "CHARGEBEE_API_URL": "http://127.0.0.1:8099/chargebee/api/v2",
-    "CHARGEBEE_WEBHOOK_USERNAME": "sandbox",
-    "CHARGEBEE_WEBHOOK_PASSWORD": "sandbox",
-    "M3TER_API_KEY": "sandbox-key",
-    "M3TER_API_SECRET": "sandbox-secret",
     "M3TER_API_URL": "http://127.0.0.1:8099/m3ter",
-    "M3TER_WEBHOOK_SECRET": "sandbox",
-    "M3TER_WEBHOOK_SIGNATURE_HEADER": "x-m3ter-signature",
-    "M3TER_WEBHOOK_SIGNATURE_SCHEME": "hmac-sha256-hex",
 }
 
 
@@ -85,7 +76,10 @@ def run() -> Any:
     from honcho.environ import parse_procfile
     from honcho.manager import Manager
 
-    environment = dict(os.environ) | {"PYTHONUNBUFFERED": "1", "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    environment = dict(os.environ) | {
+        "PYTHONUNBUFFERED": "1",
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+    }
     environment.setdefault("LOG_FORMAT", "text")
     with ExitStack() as until_stopped:
         if not environment.get("REDIS_URL"):

@@ -1,0 +1,462 @@
+"""Chargebee's API v2: the official SDK writes the requests, our own `Http` carries them, and we read the answers.
+
+The SDK's transport opens a connection for every call, and its models take 26 ms of processor time for a page of 100
+invoices and raise TypeError for a missing one, so neither is used. Its retries stay off: they repeat a 429 without end.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import chargebee
+
+from connector.clients.fields import Fields
+from connector.clients.http import Answer, Http, Unreadable, after_a_write, base_url, segment, silence
+from connector.errors import Misconfigured, Rejected, Retryable
+
+PROVIDER = "Chargebee"
+PAGE_SIZE = 100
+LINES_PAGE_SIZE = 300
+MAX_KEY = 100
+MAX_COMMENT = 300
+KEY_HEADER = chargebee.Chargebee.idempotency_header
+REPLAYED_HEADER = "chargebee-idempotency-replayed"
+SITE = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
+
+
+@dataclass(frozen=True)
+class Customer:
+    """A customer, as far as an m3ter account needs it."""
+
+    id: str
+    first_name: str | None
+    last_name: str | None
+    company: str | None
+    email: str | None
+    billing_address: dict[str, str]
+    preferred_currency_code: str | None
+    deleted: bool
+    resource_version: int | None
+    updated_at: datetime | None
+    parent_id: str | None
+
+    @classmethod
+    def from_json(cls, raw: object) -> "Customer":
+        """The customer, from an answer's or an event's `customer`; raises Unreadable."""
+        fields = Fields("Chargebee customer", raw)
+        relationship = fields.texts("relationship")
+        return cls(
+            id=fields.id("id"),
+            first_name=fields.text_or_none("first_name"),
+            last_name=fields.text_or_none("last_name"),
+            company=fields.text_or_none("company"),
+            email=fields.text_or_none("email"),
+            billing_address=fields.texts("billing_address"),
+            preferred_currency_code=fields.text_or_none("preferred_currency_code"),
+            deleted=fields.flag("deleted"),
+            resource_version=fields.whole_or_none("resource_version"),
+            updated_at=fields.unix_time_or_none("updated_at"),
+            parent_id=relationship.get("parent_id"),
+        )
+
+
+@dataclass(frozen=True)
+class SubscriptionItem:
+    """What is sold by a subscription."""
+
+    item_price_id: str
+    item_type: str
+    quantity: int | None
+
+    @classmethod
+    def from_json(cls, raw: object) -> "SubscriptionItem":
+        """The item; raises Unreadable."""
+        fields = Fields("Chargebee subscription item", raw)
+        return cls(fields.id("item_price_id"), fields.text("item_type"), fields.whole_or_none("quantity"))
+
+
+@dataclass(frozen=True)
+class Subscription:
+    """A subscription, with every time that can decide which plan holds when."""
+
+    id: str
+    customer_id: str
+    status: str
+    currency_code: str
+    items: tuple[SubscriptionItem, ...]
+    started_at: datetime | None
+    start_date: datetime | None
+    activated_at: datetime | None
+    current_term_start: datetime | None
+    current_term_end: datetime | None
+    cancelled_at: datetime | None
+    pause_date: datetime | None
+    trial_start: datetime | None
+    trial_end: datetime | None
+    created_at: datetime | None
+    updated_at: datetime | None
+    deleted: bool
+    resource_version: int | None
+
+    @classmethod
+    def from_json(cls, raw: object) -> "Subscription":
+        """The subscription, from an answer's or an event's `subscription`; raises Unreadable."""
+        fields = Fields("Chargebee subscription", raw)
+        return cls(
+            id=fields.id("id"),
+            customer_id=fields.id("customer_id"),
+            status=fields.id("status"),
+            currency_code=fields.id("currency_code"),
+            items=fields.each_or_none("subscription_items", SubscriptionItem.from_json),
+            started_at=fields.unix_time_or_none("started_at"),
+            start_date=fields.unix_time_or_none("start_date"),
+            activated_at=fields.unix_time_or_none("activated_at"),
+            current_term_start=fields.unix_time_or_none("current_term_start"),
+            current_term_end=fields.unix_time_or_none("current_term_end"),
+            cancelled_at=fields.unix_time_or_none("cancelled_at"),
+            pause_date=fields.unix_time_or_none("pause_date"),
+            trial_start=fields.unix_time_or_none("trial_start"),
+            trial_end=fields.unix_time_or_none("trial_end"),
+            created_at=fields.unix_time_or_none("created_at"),
+            updated_at=fields.unix_time_or_none("updated_at"),
+            deleted=fields.flag("deleted"),
+            resource_version=fields.whole_or_none("resource_version"),
+        )
+
+
+@dataclass(frozen=True)
+class InvoiceLine:
+    """A line of an invoice; amounts are minor units of the invoice's currency."""
+
+    id: str
+    subscription_id: str | None
+    entity_type: str
+    entity_id: str | None
+    description: str
+    unit_amount: int
+    quantity: int
+    amount: int
+    date_from: datetime
+    date_to: datetime
+
+    @classmethod
+    def from_json(cls, raw: object) -> "InvoiceLine":
+        """The line; raises Unreadable."""
+        fields = Fields("Chargebee invoice line", raw)
+        quantity = fields.whole_or_none("quantity")
+        return cls(
+            id=fields.id("id"),
+            subscription_id=fields.text_or_none("subscription_id"),
+            entity_type=fields.id("entity_type"),
+            entity_id=fields.text_or_none("entity_id"),
+            description=fields.text("description"),
+            unit_amount=fields.whole("unit_amount"),
+            quantity=1 if quantity is None else quantity,
+            amount=fields.whole("amount"),
+            date_from=fields.unix_time("date_from"),
+            date_to=fields.unix_time("date_to"),
+        )
+
+
+@dataclass(frozen=True)
+class Invoice:
+    """An invoice; `lines_complete` is false where Chargebee sent only the first of its lines."""
+
+    id: str
+    status: str
+    customer_id: str
+    subscription_id: str | None
+    currency_code: str
+    date: datetime | None
+    total: int
+    lines: tuple[InvoiceLine, ...]
+    lines_complete: bool
+    resource_version: int | None
+
+    @classmethod
+    def from_json(cls, raw: object) -> "Invoice":
+        """The invoice, from an answer's or an event's `invoice`; raises Unreadable."""
+        fields = Fields("Chargebee invoice", raw)
+        return cls(
+            id=fields.id("id"),
+            status=fields.id("status"),
+            customer_id=fields.id("customer_id"),
+            subscription_id=fields.text_or_none("subscription_id"),
+            currency_code=fields.id("currency_code"),
+            date=fields.unix_time_or_none("date"),
+            total=fields.whole("total"),
+            lines=fields.each_or_none("line_items", InvoiceLine.from_json),
+            lines_complete=not fields.text_or_none("line_items_next_offset"),
+            resource_version=fields.whole_or_none("resource_version"),
+        )
+
+
+@dataclass(frozen=True)
+class ItemPrice:
+    """A price of the catalogue, of a plan, an addon or a charge."""
+
+    id: str
+    name: str
+    item_type: str
+    currency_code: str
+    pricing_model: str
+    status: str
+
+    @classmethod
+    def from_json(cls, raw: object) -> "ItemPrice":
+        """The item price; raises Unreadable."""
+        fields = Fields("Chargebee item price", raw)
+        return cls(
+            id=fields.id("id"),
+            name=fields.text("name"),
+            item_type=fields.id("item_type"),
+            currency_code=fields.id("currency_code"),
+            pricing_model=fields.id("pricing_model"),
+            status=fields.id("status"),
+        )
+
+
+@dataclass(frozen=True)
+class AddedCharge:
+    """The invoice after a charge was added; `replayed` says that the answer is the stored one of an earlier call."""
+
+    invoice: Invoice
+    replayed: bool
+
+
+class ChargebeeClient:
+    """One Chargebee site; any number of them share one `Http`."""
+
+    def __init__(self, http: Http, *, site: str, api_key: str, api_url: str | None = None) -> None:
+        if not SITE.fullmatch(site):
+            raise Misconfigured("the Chargebee site should be its name alone, such as acme or acme-test")
+        if not (api_key and api_key.isascii() and api_key.isprintable()):
+            raise Misconfigured("the Chargebee API key is empty or has characters that no key has")
+        self._http = http
+        self._api_url = base_url(api_url or f"https://{site}.chargebee.com/api/v2", "the Chargebee API URL")
+        self._sdk = chargebee.Chargebee(api_key=api_key, site=site)
+        self._sdk.env.api_endpoint = self._api_url
+
+    def retrieve_customer(self, customer_id: str) -> dict[str, Any]:
+        """The customer as Chargebee sends it, for `Customer.from_json` and the mirror.
+
+        Chargebee API: Customers > Retrieve a customer
+        """
+        answer = self._call("Customer.retrieve", self._sdk.Customer.retrieve, segment(customer_id))
+        return _member(answer.json(), "customer")
+
+    def retrieve_subscription(self, subscription_id: str) -> dict[str, Any]:
+        """The whole answer: the `subscription` and, beside it, its `customer`.
+
+        Chargebee API: Subscriptions > Retrieve a subscription
+        """
+        answer = self._call("Subscription.retrieve", self._sdk.Subscription.retrieve, segment(subscription_id))
+        _member(answer.json(), "subscription")
+        return dict(answer.json())
+
+    def list_events(
+        self, *, occurred_after: datetime, offset: str | None = None, limit: int = PAGE_SIZE
+    ) -> tuple[list[dict[str, Any]], str | None]:
+        """One page of events as Chargebee sends them, oldest first, and the offset of the next page (None: no more).
+
+        Chargebee API: Events > List events
+        """
+        filters = {"occurred_at": {"after": _seconds(occurred_after)}, "sort_by": {"asc": "occurred_at"}}
+        return self._page("Event.list", self._sdk.Event.list, "event", {**filters, "limit": limit}, offset)
+
+    def pending_invoices(self, subscription_id: str) -> list[Invoice]:
+        """The subscription's pending invoices, oldest first; `lines_complete` says whether all lines of one came along.
+
+        Chargebee API: Invoices > List invoices
+        """
+        filters = {
+            "subscription_id": {"is": subscription_id},
+            "status": {"is": "pending"},
+            "sort_by": {"asc": "date"},
+            "limit": PAGE_SIZE,
+        }
+        return [Invoice.from_json(raw) for raw in self._all("Invoice.list", self._sdk.Invoice.list, "invoice", filters)]
+
+    def retrieve_invoice(self, invoice_id: str) -> Invoice:
+        """The invoice with all its lines; raises Retryable when it changed while they were read.
+
+        Chargebee API: Invoices > Retrieve an invoice
+        """
+        raw = self._invoice_page(invoice_id, None)
+        invoice = Invoice.from_json(raw)
+        while not invoice.lines_complete:
+            raw = self._invoice_page(invoice_id, raw["line_items_next_offset"])
+            page = Invoice.from_json(raw)
+            if page.resource_version != invoice.resource_version:
+                raise Retryable(f"Chargebee invoice {invoice_id} changed while its lines were read")
+            invoice = replace(invoice, lines=invoice.lines + page.lines, lines_complete=page.lines_complete)
+        return invoice
+
+    def retrieve_item_price(self, item_price_id: str) -> ItemPrice:
+        """The item price.
+
+        Chargebee API: Item prices > Retrieve an item price
+        """
+        answer = self._call("ItemPrice.retrieve", self._sdk.ItemPrice.retrieve, segment(item_price_id))
+        return ItemPrice.from_json(_member(answer.json(), "item_price"))
+
+    def add_charge_item(
+        self,
+        invoice_id: str,
+        *,
+        item_price_id: str,
+        unit_price: int,
+        date_from: datetime,
+        date_to: datetime,
+        comment: str,
+        idempotency_key: str,
+        subscription_id: str | None = None,
+    ) -> AddedCharge:
+        """The pending invoice with one charge more, of `unit_price` minor units; Uncertain when it may have been added.
+
+        Chargebee API: Invoices > Add a charge item
+        """
+        _check_charge(unit_price, date_from, date_to, idempotency_key)
+        params: dict[str, Any] = {
+            "item_price": {
+                "item_price_id": item_price_id,
+                "unit_price": unit_price,
+                "date_from": _seconds(date_from),
+                "date_to": _seconds(date_to),
+            },
+            "comment": comment[:MAX_COMMENT],
+        }
+        if subscription_id is not None:
+            params["subscription_id"] = subscription_id
+        # The SDK writes its own headers into the dictionary it is given, so each call gets a new one.
+        headers = {KEY_HEADER: idempotency_key}
+        method = self._sdk.Invoice.add_charge_item
+        answer = self._call("Invoice.add_charge_item", method, segment(invoice_id), params, headers, writes=True)
+        with after_a_write():
+            invoice = Invoice.from_json(_member(answer.json(), "invoice"))
+        return AddedCharge(invoice, replayed=answer.headers.get(REPLAYED_HEADER, "").lower() == "true")
+
+    def _invoice_page(self, invoice_id: str, offset: str | None) -> dict[str, Any]:
+        # Both parameters count only on sites with enterprise-scale invoicing; all others send every line at once.
+        params: dict[str, Any] = {"line_items_limit": LINES_PAGE_SIZE}
+        if offset is not None:
+            params["line_items_offset"] = offset
+        answer = self._call("Invoice.retrieve", self._sdk.Invoice.retrieve, segment(invoice_id), params)
+        raw = _member(answer.json(), "invoice")
+        _check_progress("Invoice.retrieve", offset, raw.get("line_items_next_offset"))
+        return raw
+
+    def _all(
+        self, operation: str, method: Callable[..., object], member: str, filters: dict[str, Any]
+    ) -> Iterator[dict[str, Any]]:
+        """Every row of a list, page by page."""
+        rows, offset = self._page(operation, method, member, filters, None)
+        yield from rows
+        while offset is not None:
+            rows, offset = self._page(operation, method, member, filters, offset)
+            yield from rows
+
+    def _page(
+        self, operation: str, method: Callable[..., object], member: str, filters: dict[str, Any], offset: str | None
+    ) -> tuple[list[dict[str, Any]], str | None]:
+        params = filters if offset is None else {**filters, "offset": offset}
+        page = Fields(f"Chargebee answer to {operation}", self._call(operation, method, params).json())
+        following = page.text_or_none("next_offset") or None
+        _check_progress(operation, offset, following)
+        return list(page.each("list", lambda row: _member(row, member))), following
+
+    def _call(self, operation: str, method: Callable[..., object], *args: object, writes: bool = False) -> Answer:
+        token = _route.set(_Route(self._http, self._api_url, operation, writes))
+        try:
+            method(*args)
+        except _Answered as answered:
+            return answered.answer
+        finally:
+            _route.reset(token)
+        raise AssertionError("the SDK has made its call by another way than ours")
+
+
+@dataclass(frozen=True)
+class _Route:
+    """The way that the SDK's next request is to take: several clients of one process must not meet."""
+
+    http: Http
+    api_url: str
+    operation: str
+    writes: bool
+
+    def url(self, sdk_url: str) -> str:
+        """The SDK's address with our own scheme, and with one layer of quoting taken off its path.
+
+        The SDK quotes an id but leaves its slashes, and picks the scheme by a setting of the whole process. So it is
+        given ids that are quoted already.
+        """
+        path = urlsplit(sdk_url).path.removeprefix(urlsplit(self.api_url).path)
+        return self.api_url + unquote(path)
+
+
+class _Answered(Exception):
+    """Carries a good answer past the SDK's own reading of it."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__()
+        self.answer = answer
+
+
+_route: ContextVar[_Route | None] = ContextVar("chargebee_route", default=None)
+_sdk_make_request = chargebee.http_request._make_request
+
+
+def _make_request(request_args: dict[str, Any]) -> object:
+    """Stands in for the SDK's transport; a use of the SDK that is none of ours keeps the original."""
+    route = _route.get()
+    if route is None:
+        return _sdk_make_request(request_args)
+    answer = route.http.call(
+        provider=PROVIDER,
+        operation=route.operation,
+        method=request_args["method"],
+        url=route.url(request_args["url"]),
+        headers=request_args["headers"],
+        params=request_args.get("params"),
+        form=request_args.get("data"),
+        writes=route.writes,
+    )
+    raise _Answered(answer)
+
+
+chargebee.http_request._make_request = _make_request
+# While it is set, the SDK builds a store of certificates for every call (18 ms), which is no use to our transport. The
+# SDK's own transport verifies certificates without it too, by those that httpx brings.
+chargebee.Chargebee.verify_ca_certs = False
+# At DEBUG it writes payloads and whole answers.
+silence("chargebee.http_request")
+
+
+def _check_charge(unit_price: int, date_from: datetime, date_to: datetime, idempotency_key: str) -> None:
+    """Refuse here what Chargebee would refuse, or would take in another sense."""
+    if isinstance(unit_price, bool) or not isinstance(unit_price, int) or unit_price < 0:
+        raise Rejected("a Chargebee charge needs a price in whole minor units that is not negative")
+    if date_from > date_to:
+        raise Rejected("a Chargebee charge cannot end before it begins")
+    if not (0 < len(idempotency_key) <= MAX_KEY and idempotency_key.isascii() and idempotency_key.isprintable()):
+        raise Rejected(f"a Chargebee idempotency key has 1 to {MAX_KEY} plain characters")
+
+
+def _seconds(time: datetime) -> int:
+    if time.tzinfo is None:
+        raise ValueError("a time without its offset from UTC could mean any")
+    return int(time.timestamp())
+
+
+def _member(document: object, name: str) -> dict[str, Any]:
+    return Fields("Chargebee answer", document).object(name)
+
+
+def _check_progress(operation: str, offset: str | None, following: object) -> None:
+    if offset is not None and offset == following:
+        raise Unreadable(f"Chargebee answer to {operation}: the next page is the same page")

@@ -1,0 +1,330 @@
+"""Chargebee's invoices: pending ones that take charges, and what closing, voiding and deleting do."""
+
+import copy
+from typing import Any
+
+from connector.sandbox.chargebee.catalogue import OVERRIDABLE, charge, shown_name
+from connector.sandbox.chargebee.customers import Customers
+from connector.sandbox.chargebee.errors import not_found, wrong_state, wrong_value
+from connector.sandbox.component import Resource
+
+DAY = 86_400
+VOIDABLE = ("payment_due", "posted", "not_paid")
+
+
+class Invoices(Customers):
+    """What is owed."""
+
+    def pending_invoices(self, subscription_id: str) -> list[Resource]:
+        """The subscription's pending invoices, oldest first."""
+        rows = self.invoices.values()
+        return copy.deepcopy([row for row in rows if _is_open(row) and row.get("subscription_id") == subscription_id])
+
+    def add_charge_item(
+        self,
+        id: str,
+        item_price_id: str,
+        unit_price: int | None = None,
+        quantity: int = 1,
+        date_from: int | None = None,
+        date_to: int | None = None,
+        item_tiers: list[Resource] | None = None,
+        comment: str | None = None,
+        subscription_id: str | None = None,
+    ) -> Resource:
+        """The pending invoice with one more line, for a price of a charge item."""
+        invoice = self._open_invoice(id)
+        price = self.find("item_price", item_price_id)
+        if price["item_type"] != "charge":
+            raise wrong_value("item_price[item_price_id]", f"{item_price_id} is not a price of a charge")
+        if price["status"] != "active":
+            raise wrong_value("item_price[item_price_id]", f"{item_price_id} is {price['status']}")
+        if price["currency_code"] != invoice["currency_code"]:
+            raise wrong_value(
+                "item_price[item_price_id]", f"{item_price_id} is not in the invoice's {invoice['currency_code']}"
+            )
+        if unit_price is not None and price["pricing_model"] not in OVERRIDABLE:
+            raise wrong_value("item_price[unit_price]", f"cannot override a {price['pricing_model']} price")
+        line = self._line(
+            "charge_item_price",
+            shown_name(price),
+            charge(price, quantity, unit_price, item_tiers),
+            invoice,
+            (date_from, date_to),
+            subscription_id,
+        )
+        line["entity_id"] = item_price_id
+        return self._add_line(invoice, line, comment)
+
+    def add_charge(
+        self,
+        id: str,
+        amount: int,
+        description: str,
+        date_from: int | None = None,
+        date_to: int | None = None,
+        comment: str | None = None,
+        subscription_id: str | None = None,
+    ) -> Resource:
+        """The pending invoice with one more line, for no item in particular."""
+        invoice = self._open_invoice(id)
+        price = {"pricing_model": "flat_fee", "unit_amount": amount, "quantity": 1, "amount": amount}
+        line = self._line("adhoc", description, price, invoice, (date_from, date_to), subscription_id)
+        return self._add_line(invoice, line, comment)
+
+    def delete_line_items(self, id: str, line_item_ids: list[str]) -> Resource:
+        """The pending invoice without these lines."""
+        invoice = self._open_invoice(id)
+        for line_id in line_item_ids:
+            if line_id not in [line["id"] for line in invoice["line_items"]]:
+                raise not_found("line_item", line_id)
+        invoice["line_items"] = [line for line in invoice["line_items"] if line["id"] not in line_item_ids]
+        self._changed(invoice, "pending_invoice_updated")
+        return copy.deepcopy(invoice)
+
+    def close_invoice(
+        self, id: str, comment: str | None = None, invoice_note: str | None = None, invoice_date: int | None = None
+    ) -> Resource:
+        """The final invoice, under a number of its own: the draft's id leads nowhere from now on."""
+        draft = self._open_invoice(id)
+        if not draft["line_items"]:
+            raise wrong_state("An invoice without lines cannot be closed", "invoice_id")
+        now = self._clock.seconds()
+        if invoice_date is not None and not draft["date"] <= invoice_date <= now:
+            raise wrong_value("invoice_date", "should lie between the invoice's generation and now")
+        del self.invoices[id]
+        invoice = {**draft, "id": self.next_invoice_number(), "date": invoice_date or now}
+        if invoice_note:
+            invoice["notes"] = [{"note": invoice_note}]
+        if self.settings.line_ids_change_on_close:
+            for line in invoice["line_items"]:
+                line["id"] = self._ids.short("li_")
+        for row in self.comments.values():
+            if (row["entity_type"], row["entity_id"]) == ("invoice", id):
+                row["entity_id"] = invoice["id"]
+        self._comment("invoice", invoice["id"], comment)
+        self.invoices[invoice["id"]] = invoice
+        self._finalise(invoice)
+        return copy.deepcopy(invoice)
+
+    def void_invoice(self, id: str, comment: str | None = None, void_reason_code: str | None = None) -> Resource:
+        """The invoice, void; a pending or paid one cannot be."""
+        invoice = self.find("invoice", id)
+        if invoice["status"] not in VOIDABLE:
+            raise wrong_state(f"A {invoice['status']} invoice cannot be voided", "invoice_id")
+        invoice["status"] = "voided"
+        invoice["voided_at"] = self._clock.seconds()
+        invoice["amount_due"] = 0
+        if void_reason_code:
+            invoice["void_reason_code"] = void_reason_code
+        self._comment("invoice", id, comment)
+        self._changed(invoice, "invoice_updated")
+        return copy.deepcopy(invoice)
+
+    def delete_invoice(self, id: str, comment: str | None = None) -> Resource:
+        """The invoice, deleted: from now on only a list with `include_deleted` shows it."""
+        invoice = self.find("invoice", id)
+        if invoice["amount_paid"]:
+            raise wrong_state("An invoice with payments cannot be deleted", "invoice_id")
+        invoice["deleted"] = True
+        subscription_id = invoice.get("subscription_id")
+        owner = ("subscription", subscription_id) if subscription_id else ("customer", invoice["customer_id"])
+        self._comment(owner[0], owner[1], comment)
+        self._changed(invoice, "invoice_deleted")
+        return copy.deepcopy(invoice)
+
+    def pay_invoice(self, id: str) -> Resource:
+        """The invoice, paid in full, as when the customer's money arrives."""
+        invoice = self.find("invoice", id)
+        if invoice["status"] not in VOIDABLE:
+            raise wrong_state(f"A {invoice['status']} invoice cannot be paid", "invoice_id")
+        self._pay(invoice)
+        self._changed(invoice, "invoice_updated")
+        self._payment_event(invoice)
+        return copy.deepcopy(invoice)
+
+    def _new_invoice(self, subscription: Resource, lines: list[Resource], *, pending: bool, first: bool) -> Resource:
+        """An invoice of the subscription; the caller records the subscription's own event and then announces it."""
+        customer = self.customers[subscription["customer_id"]]
+        invoice: Resource = {
+            "id": self._ids.short("draft_inv_") if pending else self.next_invoice_number(),
+            "customer_id": subscription["customer_id"],
+            "subscription_id": subscription["id"],
+            "recurring": any(line["entity_type"] in ("plan_item_price", "addon_item_price") for line in lines),
+            "status": "pending",
+            "price_type": "tax_exclusive",
+            "date": self._clock.seconds(),
+            "net_term_days": subscription.get("net_term_days", customer["net_term_days"]),
+            "exchange_rate": 1.0,
+            "currency_code": subscription["currency_code"],
+            "base_currency_code": self.settings.currencies[0],
+            "tax": 0,
+            "amount_paid": 0,
+            "amount_adjusted": 0,
+            "write_off_amount": 0,
+            "credits_applied": 0,
+            "round_off_amount": 0,
+            "first_invoice": first,
+            "has_advance_charges": False,
+            "term_finalized": True,
+            "is_gifted": False,
+            "channel": "web",
+            "deleted": False,
+            "object": "invoice",
+            "line_items": lines,
+            "discounts": [],
+            "taxes": [],
+            "line_item_taxes": [],
+            "line_item_discounts": [],
+            "linked_payments": [],
+            "applied_credits": [],
+            "adjustment_credit_notes": [],
+            "issued_credit_notes": [],
+            "linked_orders": [],
+            "dunning_attempts": [],
+            "notes": [],
+        }
+        _add_up(invoice)
+        self._stamp(invoice)
+        self.invoices[invoice["id"]] = invoice
+        if not pending:
+            self._set_final_status(invoice)
+        return invoice
+
+    def _announce(self, invoice: Resource) -> None:
+        """The events of a new invoice."""
+        if invoice["status"] != "pending":
+            self._event("invoice_generated", invoice=invoice)
+            if invoice["amount_paid"]:
+                self._payment_event(invoice)
+        elif self.settings.notify_pending_invoices:
+            self._event("pending_invoice_created", invoice=invoice)
+
+    def _line(
+        self,
+        entity_type: str,
+        description: str,
+        price: Resource,
+        invoice: Resource,
+        period: tuple[int | None, int | None],
+        subscription_id: str | None = None,
+    ) -> Resource:
+        """A line of the invoice; without a period of its own it covers the moment of the invoice."""
+        date_from = invoice["date"] if period[0] is None else period[0]
+        date_to = date_from if period[1] is None else period[1]
+        if date_from > date_to:
+            raise wrong_value("date_from", "should not lie after date_to")
+        line = {
+            "id": self._ids.short("li_"),
+            "date_from": date_from,
+            "date_to": date_to,
+            **price,
+            "is_taxed": False,
+            "tax_amount": 0,
+            "discount_amount": 0,
+            "item_level_discount_amount": 0,
+            "metered": False,
+            "customer_id": invoice["customer_id"],
+            "description": description,
+            "entity_type": entity_type,
+            "tax_exempt_reason": "tax_not_configured",
+            "object": "line_item",
+        }
+        owner = subscription_id or invoice.get("subscription_id")
+        return {**line, "subscription_id": owner} if owner else line
+
+    def _open_invoice(self, invoice_id: str) -> Resource:
+        invoice = self.find("invoice", invoice_id)
+        if invoice["status"] != "pending":
+            raise wrong_state("Invoice is not in pending state", "invoice_id")
+        return invoice
+
+    def _add_line(self, invoice: Resource, line: Resource, comment: str | None) -> Resource:
+        invoice["line_items"].append(line)
+        self._comment("invoice", invoice["id"], comment)
+        self._changed(invoice, "pending_invoice_updated")
+        return copy.deepcopy(invoice)
+
+    def _changed(self, invoice: Resource, event_type: str) -> None:
+        if invoice["status"] == "pending":
+            _add_up(invoice)
+        self._stamp(invoice)
+        self._event(event_type, invoice=invoice)
+
+    def _finalise(self, invoice: Resource) -> None:
+        self._set_final_status(invoice)
+        self._stamp(invoice)
+        self._announce(invoice)
+
+    def _set_final_status(self, invoice: Resource) -> None:
+        now = self._clock.seconds()
+        customer = self.customers[invoice["customer_id"]]
+        invoice["generated_at"] = now
+        invoice["due_date"] = invoice["date"] + invoice["net_term_days"] * DAY
+        if invoice["total"] == 0 or (customer["auto_collection"] == "on" and customer["card_status"] == "valid"):
+            self._pay(invoice)
+        else:
+            invoice["status"] = "posted" if invoice["net_term_days"] else "payment_due"
+
+    def _pay(self, invoice: Resource) -> None:
+        invoice["status"] = "paid"
+        invoice["paid_at"] = self._clock.seconds()
+        invoice["amount_paid"] = invoice["total"]
+        invoice["amount_due"] = invoice["amount_to_collect"] = 0
+
+    def _payment_event(self, invoice: Resource) -> None:
+        transaction = {
+            "id": self._ids.short("txn_"),
+            "customer_id": invoice["customer_id"],
+            "type": "payment",
+            "status": "success",
+            "date": self._clock.seconds(),
+            "amount": invoice["amount_paid"],
+            "currency_code": invoice["currency_code"],
+            "object": "transaction",
+        }
+        self._event(
+            "payment_succeeded",
+            transaction=transaction,
+            invoice=invoice,
+            customer=self.customers[invoice["customer_id"]],
+            subscription=self.subscriptions.get(invoice.get("subscription_id", "")),
+        )
+
+    def _auto_close_due(self) -> dict[str, int]:
+        """When each pending invoice would be closed by the site itself."""
+        days = self.settings.auto_close_days
+        if days is None:
+            return {}
+        return {
+            invoice["id"]: invoice["date"] + days * DAY
+            for invoice in self.invoices.values()
+            if _is_open(invoice) and invoice["line_items"] and self._closes_itself(invoice)
+        }
+
+    def _closes_itself(self, invoice: Resource) -> bool:
+        """The subscription's say counts before the customer's."""
+        subscription = self.subscriptions.get(invoice.get("subscription_id", ""), {})
+        customer = self.customers[invoice["customer_id"]]
+        return bool(subscription.get("auto_close_invoices", customer.get("auto_close_invoices", True)))
+
+
+def line_page(invoice: Resource, limit: int, offset: str | None) -> Resource:
+    """The invoice as an enterprise-scale site gives it: only so many lines, and where the next ones begin."""
+    if offset is not None and not offset.isdigit():
+        raise wrong_value("line_items_offset", "is not an offset that a retrieve gave")
+    start = int(offset or 0)
+    shown: Any = {**invoice, "line_items": invoice["line_items"][start : start + limit]}
+    if start + limit < len(invoice["line_items"]):
+        shown["line_items_next_offset"] = str(start + limit)
+    return dict(shown)
+
+
+def _is_open(invoice: Resource) -> bool:
+    return invoice["status"] == "pending" and not invoice["deleted"]
+
+
+def _add_up(invoice: Resource) -> None:
+    total = sum(line["amount"] for line in invoice["line_items"])
+    for name in ("sub_total", "total", "amount_due", "amount_to_collect", "new_sales_amount"):
+        invoice[name] = total

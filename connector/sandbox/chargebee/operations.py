@@ -1,0 +1,291 @@
+"""Chargebee's operations: what each takes from a request, and what it answers."""
+
+from collections.abc import Callable
+from typing import Any
+
+from connector.sandbox.chargebee import listings, lists
+from connector.sandbox.chargebee import parameters as parameter
+from connector.sandbox.chargebee.errors import wrong_value
+from connector.sandbox.chargebee.forms import read, whole
+from connector.sandbox.chargebee.invoices import line_page
+from connector.sandbox.chargebee.lifecycle import Lifecycle
+from connector.sandbox.chargebee.lists import Listing
+from connector.sandbox.component import Resource
+
+Operation = Callable[[Lifecycle, Resource, str], Resource]
+
+
+def _customer(site: Lifecycle, subscription: Resource) -> Resource:
+    return {"subscription": subscription, "customer": site.customers[subscription["customer_id"]]}
+
+
+def _rows(kind: str, rows: Any, query: Resource, listing_of: Listing) -> Resource:
+    found, offset = lists.page(rows, query, listing_of)
+    answer: Resource = {"list": [{kind: row} for row in found]}
+    return {**answer, "next_offset": offset} if offset else answer
+
+
+def retrieve(kind: str) -> Operation:
+    """The operation that answers with one resource."""
+    return lambda site, _, resource_id: {kind: site.find(kind, resource_id)}
+
+
+def list_of(kind: str, table: str, listing_of: Listing) -> Operation:
+    """The operation that answers with one page of resources."""
+    return lambda site, query, _: _rows(kind, getattr(site, table).values(), query, listing_of)
+
+
+def list_subscriptions(site: Lifecycle, query: Resource, _: str) -> Resource:
+    """Each row holds the subscription and its customer."""
+    by_item: Resource = {name: query.pop(name) for name in ("item_id", "item_price_id") if name in query}
+    rows = [row for row in site.subscriptions.values() if _holds(site, row, by_item)]
+    answer = _rows("subscription", rows, query, listings.SUBSCRIPTIONS)
+    return {**answer, "list": [_customer(site, row["subscription"]) for row in answer["list"]]}
+
+
+def _holds(site: Lifecycle, subscription: Resource, by_item: Resource) -> bool:
+    """Whether the subscription passes the filters on its items; only `is` is offered for these."""
+    for name, filters in by_item.items():
+        if not isinstance(filters, dict) or set(filters) != {"is"}:
+            raise wrong_value(name, "should use is")
+        prices = [site.item_prices[item["item_price_id"]] for item in subscription["subscription_items"]]
+        if filters["is"] not in [price["id" if name == "item_price_id" else "item_id"] for price in prices]:
+            return False
+    return True
+
+
+def list_comments(site: Lifecycle, query: Resource, _: str) -> Resource:
+    """The comments of one resource, or all."""
+    rows = [
+        row
+        for row in site.comments.values()
+        if all(query.get(name, row[name]) == row[name] for name in ("entity_type", "entity_id"))
+    ]
+    return _rows("comment", rows, query, listings.COMMENTS)
+
+
+def create_comment(site: Lifecycle, form: Resource, _: str) -> Resource:
+    """A new comment on a resource."""
+    return {"comment": site.add_comment(**read(form, parameter.NEW_COMMENT, ("entity_type", "entity_id", "notes")))}
+
+
+def create_customer(site: Lifecycle, form: Resource, _: str) -> Resource:
+    """A new customer."""
+    return {"customer": site.create_customer(**read(form, parameter.CUSTOMER))}
+
+
+def update_customer(site: Lifecycle, form: Resource, customer_id: str) -> Resource:
+    """The customer with the fields sent."""
+    return {"customer": site.update_customer(**{**read(form, parameter.CUSTOMER), "id": customer_id})}
+
+
+def create_item_family(site: Lifecycle, form: Resource, _: str) -> Resource:
+    """A new item family."""
+    return {"item_family": site.create_item_family(**read(form, parameter.ITEM_FAMILY, ("id", "name")))}
+
+
+def create_item(site: Lifecycle, form: Resource, _: str) -> Resource:
+    """A new item."""
+    return {"item": site.create_item(**read(form, parameter.ITEM, ("id", "name", "type", "item_family_id")))}
+
+
+def create_item_price(site: Lifecycle, form: Resource, _: str) -> Resource:
+    """A new item price."""
+    return {
+        "item_price": site.create_item_price(
+            **{"price": None, **read(form, parameter.ITEM_PRICE, ("id", "name", "item_id"))}
+        )
+    }
+
+
+def update_item_price(site: Lifecycle, form: Resource, price_id: str) -> Resource:
+    """The item price with the fields sent."""
+    return {"item_price": site.update_item_price(**{**read(form, parameter.CHANGED_ITEM_PRICE), "id": price_id})}
+
+
+def create_subscription(site: Lifecycle, form: Resource, customer_id: str) -> Resource:
+    """A new subscription of the customer, and its first invoice if it has one."""
+    before = set(site.invoices)
+    values = {"create_pending_invoices": False, **read(form, parameter.NEW_SUBSCRIPTION, ("subscription_items",))}
+    answer = _customer(site, site.create_subscription(customer_id, **values))
+    new = [invoice for invoice_id, invoice in site.invoices.items() if invoice_id not in before]
+    return {**answer, "invoice": new[0]} if new else answer
+
+
+def update_subscription(site: Lifecycle, form: Resource, subscription_id: str) -> Resource:
+    """The changed subscription; items join its list unless `replace_items_list` is sent."""
+    values = {"replace_items_list": False, **read(form, parameter.CHANGED_SUBSCRIPTION)}
+    if values.pop("change_option", None) == "end_of_term":
+        values["end_of_term"] = True
+    if (trial_end := values.pop("trial_end", None)) is not None:
+        return _customer(site, site.extend_trial(subscription_id, trial_end))
+    return _customer(site, site.update_subscription(subscription_id, **values))
+
+
+def cancel_subscription(site: Lifecycle, form: Resource, subscription_id: str) -> Resource:
+    """The cancelled subscription."""
+    values = read(form, parameter.CANCELLATION)
+    option = values.get("cancel_option", "end_of_term" if values.get("end_of_term") else "immediately")
+    if option == "specific_date" and "cancel_at" not in values:
+        raise wrong_value("cancel_at", "cannot be blank")
+    cancelled = site.cancel_subscription(
+        subscription_id,
+        option in ("end_of_term", "end_of_billing_term"),
+        cancel_at=values.get("cancel_at") if "cancel_option" not in values or option == "specific_date" else None,
+        reason_code=values.get("cancel_reason_code"),
+    )
+    return _customer(site, cancelled)
+
+
+def pause_subscription(site: Lifecycle, form: Resource, subscription_id: str) -> Resource:
+    """The paused subscription, or the one that will be."""
+    values = read(form, parameter.PAUSE)
+    moments = {
+        "immediately": None,
+        "end_of_term": site.find("subscription", subscription_id).get("current_term_end"),
+        "specific_date": values.get("pause_date"),
+    }
+    pause_date = moments[values.get("pause_option", "immediately")]
+    return _customer(site, site.pause_subscription(subscription_id, pause_date, values.get("resume_date")))
+
+
+def resume_subscription(site: Lifecycle, form: Resource, subscription_id: str) -> Resource:
+    """The resumed subscription, or the one that will be."""
+    return _customer(
+        site, site.resume_subscription(subscription_id, read(form, parameter.RESUMPTION).get("resume_date"))
+    )
+
+
+def reactivate_subscription(site: Lifecycle, _: Resource, subscription_id: str) -> Resource:
+    """The subscription, active again."""
+    return _customer(site, site.reactivate_subscription(subscription_id))
+
+
+def remove_scheduled_cancellation(site: Lifecycle, _: Resource, subscription_id: str) -> Resource:
+    """The subscription, renewing again."""
+    return _customer(site, site.remove_scheduled_cancellation(subscription_id))
+
+
+def remove_scheduled_changes(site: Lifecycle, _: Resource, subscription_id: str) -> Resource:
+    """The subscription, staying as it is."""
+    return _customer(site, site.remove_scheduled_changes(subscription_id))
+
+
+def delete_subscription(site: Lifecycle, _: Resource, subscription_id: str) -> Resource:
+    """The deleted subscription."""
+    return _customer(site, site.delete_subscription(subscription_id))
+
+
+def retrieve_subscription(site: Lifecycle, _: Resource, subscription_id: str) -> Resource:
+    """The subscription and its customer."""
+    return _customer(site, site.find("subscription", subscription_id))
+
+
+def retrieve_with_scheduled_changes(site: Lifecycle, _: Resource, subscription_id: str) -> Resource:
+    """The subscription with the items it will have."""
+    return _customer(site, site.with_scheduled_changes(subscription_id))
+
+
+def delete_customer(site: Lifecycle, _: Resource, customer_id: str) -> Resource:
+    """The deleted customer."""
+    return {"customer": site.delete_customer(customer_id)}
+
+
+def list_invoices_of_subscription(site: Lifecycle, query: Resource, subscription_id: str) -> Resource:
+    """One page of the subscription's invoices."""
+    rows = [row for row in site.invoices.values() if row.get("subscription_id") == subscription_id]
+    return _rows("invoice", rows, query, listings.INVOICES)
+
+
+def retrieve_invoice(site: Lifecycle, query: Resource, invoice_id: str) -> Resource:
+    """The invoice; on an enterprise-scale site only one page of its lines."""
+    invoice = site.find("invoice", invoice_id)
+    limit = whole(1)("line_items_limit", query.get("line_items_limit", "100"))
+    if limit > 300:
+        raise wrong_value("line_items_limit", "should be at most 300")
+    if site.settings.enterprise_scale:
+        invoice = line_page(invoice, limit, query.get("line_items_offset"))
+    return {"invoice": invoice}
+
+
+def add_charge_item(site: Lifecycle, form: Resource, invoice_id: str) -> Resource:
+    """The invoice with one more line."""
+    values = read(form, parameter.CHARGE_ITEM, ("item_price",), strict=True)
+    return {"invoice": site.add_charge_item(invoice_id, **values.pop("item_price"), **values)}
+
+
+def add_charge(site: Lifecycle, form: Resource, invoice_id: str) -> Resource:
+    """The invoice with one more line of the caller's own wording."""
+    values = read(form, parameter.CHARGE, ("amount", "description"), strict=True)
+    for tax_code in ("avalara_tax_code", "hsn_code", "taxjar_product_code"):
+        values.pop(tax_code, None)
+    return {"invoice": site.add_charge(invoice_id, **values.pop("line_item", {}), **values)}
+
+
+def delete_line_items(site: Lifecycle, form: Resource, invoice_id: str) -> Resource:
+    """The invoice without these lines."""
+    lines = read(form, parameter.LINES, ("line_items",), strict=True)["line_items"]["id"]
+    return {"invoice": site.delete_line_items(invoice_id, lines)}
+
+
+def close_invoice(site: Lifecycle, form: Resource, invoice_id: str) -> Resource:
+    """The closed invoice, under its final id."""
+    values = read(form, parameter.CLOSING, strict=True)
+    values.pop("remove_general_note", None)
+    return {"invoice": site.close_invoice(invoice_id, **values)}
+
+
+def void_invoice(site: Lifecycle, form: Resource, invoice_id: str) -> Resource:
+    """The voided invoice."""
+    return {"invoice": site.void_invoice(invoice_id, **read(form, parameter.VOIDING, strict=True))}
+
+
+def delete_invoice(site: Lifecycle, form: Resource, invoice_id: str) -> Resource:
+    """The deleted invoice."""
+    values = read(form, parameter.DELETION, strict=True)
+    return {"invoice": site.delete_invoice(invoice_id, values.get("comment"))}
+
+
+def create_webhook_endpoint(site: Lifecycle, form: Resource, _: str) -> Resource:
+    """A new endpoint."""
+    return {"webhook_endpoint": site.add_webhook_endpoint(**_endpoint(read(form, parameter.ENDPOINT, ("name", "url"))))}
+
+
+def update_webhook_endpoint(site: Lifecycle, form: Resource, endpoint_id: str) -> Resource:
+    """The changed endpoint."""
+    values = _endpoint(read(form, parameter.ENDPOINT))
+    return {"webhook_endpoint": site.update_webhook_endpoint(endpoint_id, **values)}
+
+
+def delete_webhook_endpoint(site: Lifecycle, _: Resource, endpoint_id: str) -> Resource:
+    """The endpoint that is no more."""
+    return {"webhook_endpoint": site.delete_webhook_endpoint(endpoint_id)}
+
+
+def list_configurations(site: Lifecycle, _: Resource, __: str) -> Resource:
+    """The site's facts."""
+    facts = {"domain": site.site, "product_catalog_version": "v2", "chargebee_response_schema_type": "items"}
+    return {"configurations": [{**facts, "object": "configuration"}]}
+
+
+def list_currencies(site: Lifecycle, _: Resource, __: str) -> Resource:
+    """The site's currencies."""
+    rows = [
+        {
+            "id": f"cur_{code}",
+            "enabled": True,
+            "currency_code": code,
+            "is_base_currency": not number,
+            "forex_type": "manual",
+            "manual_exchange_rate": "1",
+            "object": "currency",
+        }
+        for number, code in enumerate(site.settings.currencies)
+    ]
+    return {"list": [{"currency": row} for row in rows]}
+
+
+def _endpoint(values: Resource) -> Resource:
+    """The password leaves the endpoint's own fields: no read ever shows it."""
+    names = {"basic_auth_username": "username", "basic_auth_password": "password"}
+    return {names.get(name, name): value for name, value in values.items()}

