@@ -1,6 +1,7 @@
 """What a use case reaches the outside through: database, Redis, clients, clock and chance, built once from settings."""
 
 import random
+import time
 import uuid
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -78,10 +79,14 @@ class Services:
 
 
 def build(
-    settings: Settings, *, now: Callable[[], datetime] = utc_now, chance: random.Random | None = None
+    settings: Settings,
+    *,
+    now: Callable[[], datetime] = utc_now,
+    chance: random.Random | None = None,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> Services:
     """Services for these settings; opens no connection yet."""
-    http = Http(total_timeout=settings.http_timeout_seconds)
+    http = Http(total_timeout=settings.http_timeout_seconds, sleep=sleep)
     return Services(
         settings=settings,
         engine=database.make_engine(settings.database_url),

@@ -113,7 +113,7 @@ def item_intervals(history: Sequence[Subscription]) -> list[tuple[str, datetime,
     """When each plan or addon item price was on the subscription while it was billed; ends are exclusive."""
     moments = effective_times(history)
     pieces: dict[str, list[tuple[datetime, datetime | None]]] = {}
-    for state, start, end in zip(history, moments, [*moments[1:], None], strict=True):
+    for state, start, end in zip(history, moments, [*moments, None][1:], strict=True):
         stop = _earlier(end, ends_at(state))
         if state.status not in BILLED_BY_PLAN or state.deleted or (stop is not None and stop <= start):
             continue
@@ -127,11 +127,13 @@ def item_intervals(history: Sequence[Subscription]) -> list[tuple[str, datetime,
 
 
 def effective_times(history: Sequence[Subscription]) -> list[datetime]:
-    """From when each state held, never going back: a state cannot begin before the one it replaced."""
+    """From when each state held: none begins before the one it replaced, but a cancellation may be backdated."""
     moments: list[datetime] = []
     for previous, state in pairwise([None, *history]):
         assert state is not None  # noqa: S101 - only the first of the pairs is None
         moment = _effective(previous, state)
+        if state.status == "cancelled":
+            moments = [min(one, moment) for one in moments]
         moments.append(max(moment, moments[-1]) if moments else moment)
     return moments
 
@@ -142,10 +144,13 @@ def _effective(previous: Subscription | None, state: Subscription) -> datetime:
         moment = state.cancelled_at or updated
     elif state.status == "paused":
         moment = state.pause_date or updated
+    elif state.status == "future":
+        moment = updated  # its start may still be moved to an earlier day
     elif previous is None or previous.status == "future":
         moment = state.started_at or state.start_date or updated
     elif previous.status == "cancelled":
-        moment = state.activated_at or updated
+        # A trial is no activation: `activated_at` is still the one from before the cancellation then.
+        moment = (state.trial_start if state.status == "in_trial" else state.activated_at) or updated
     elif previous.current_term_start != state.current_term_start:
         moment = state.current_term_start or updated  # what Chargebee changes at renewal holds from the new term on
     else:

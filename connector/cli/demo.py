@@ -64,6 +64,7 @@ def _view(told: list[Step]) -> Iterator[Any]:
     with Live(_drawn(told), console=console, refresh_per_second=8) as live:
         yield lambda: live.update(_drawn(told))
         live.update(_drawn(told, done=True))
+    console.print()
 
 
 def _drawn(told: list[Step], *, done: bool = False) -> Group:

@@ -17,6 +17,7 @@ from typing import Any
 import requests
 
 from connector import embedded
+from connector.clients.http import to_json
 from connector.errors import ConnectorError
 
 PATIENCE_SECONDS = 20.0
@@ -58,7 +59,9 @@ class Stage:
     processes: list["subprocess.Popen[bytes]"] = field(default_factory=list)
     session: requests.Session = field(default_factory=requests.Session)
 
-    def chargebee(self, path: str, form: dict[str, Any] | None = None, **query: Any) -> dict[str, Any]:
+    def chargebee(
+        self, path: str, form: dict[str, Any] | None = None, query: dict[str, str] | None = None
+    ) -> dict[str, Any]:
         """Chargebee's answer to what a person does, or looks at, in its console."""
         return self._call(
             "POST" if form is not None else "GET",
@@ -76,7 +79,8 @@ class Stage:
         login = (self.environment["M3TER_API_KEY"], self.environment["M3TER_API_SECRET"])
         token = self._call("POST", f"{base}/oauth/token", json={"grant_type": "client_credentials"}, auth=login)
         headers = {"Authorization": f"Bearer {token['access_token']}"}
-        return self._call(method, url, json=body, params=query, headers=headers)
+        headers["Content-Type"] = "application/json"
+        return self._call(method, url, data=None if body is None else to_json(body), params=query, headers=headers)
 
     def move_time_to(self, moment: datetime) -> None:
         """Let time pass in the sandbox; everything due on the way happens."""
@@ -136,7 +140,9 @@ def set_up(folder: Path, start: datetime) -> Iterator[Stage]:
         )
         stage.session.trust_env = False
         until_done.callback(_stop, stage)
-        upgrade = subprocess.run([*connector_command(), "db", "upgrade"], env=stage.environment, check=False)  # noqa: S603
+        upgrade = subprocess.run(  # noqa: S603 - our own command
+            [*connector_command(), "db", "upgrade"], env=stage.environment, stdout=subprocess.DEVNULL, check=False
+        )
         if upgrade.returncode:
             raise Failed("the database could not be made")
         serve = [
@@ -146,6 +152,7 @@ def set_up(folder: Path, start: datetime) -> Iterator[Stage]:
             str(sandbox_port),
             "--start",
             start.isoformat(),
+            "--frozen",
             "--connector-url",
             stage.web_url,
         ]

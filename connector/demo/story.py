@@ -1,6 +1,5 @@
 """The story of one customer, step by step: each step acts as a person would, waits, and checks what it then finds."""
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -12,10 +11,10 @@ from connector.demo.stage import Failed, Stage
 CUSTOMER, SUBSCRIPTION = "acme", "acme-main"
 PRO, SCALE, UNMAPPED = "pro-USD-monthly", "scale-USD-monthly", "beta-USD-monthly"
 CHARGE = "m3ter-usage-USD"
-CALLS_AS_PRO, CALLS_AS_SCALE = 12_345, 40_000
-# On paper: 12,345 calls at 0.0125 and 40,000 at 0.0099, each rated exactly, the bill's total rounded once.
-AS_PRO, AS_SCALE = Decimal("154.3125"), Decimal("396.00")
-TOTAL = Decimal("550.31")
+CALLS_AS_PRO, CALLS_AS_SCALE = 12_346, 40_050
+# On paper: 12,346 calls at 0.0125 and 40,050 at 0.0099. Rounded one by one they would be a cent more than the bill.
+AS_PRO, AS_SCALE = Decimal("154.325"), Decimal("396.495")
+TOTAL = Decimal("550.82")
 
 
 @dataclass
@@ -105,7 +104,7 @@ def mapping_is_set_up(story: Story, step: Step) -> None:
     for code, unit_price in (("pro", Decimal("0.0125")), ("scale", Decimal("0.0099")), ("beta", Decimal("0.02"))):
         plan = stage.m3ter("POST", "plans", {"planTemplateId": ids["template"], "name": code.title(), "code": code})
         ids[f"plan {code}"] = plan["id"]
-        bands = [{"lowerLimit": 0, "fixedPrice": 0, "unitPrice": json.loads(str(unit_price))}]
+        bands = [{"lowerLimit": 0, "fixedPrice": 0, "unitPrice": unit_price}]
         pricing = {
             "planId": plan["id"],
             "aggregationId": ids["aggregation"],
@@ -319,7 +318,7 @@ def mappings_of(story: Story, entity: str, m3ter_id: str) -> list[dict[str, Any]
 def pending_invoices(story: Story) -> list[dict[str, Any]]:
     """Chargebee's pending invoices of Acme's subscription."""
     query = {"subscription_id[is]": SUBSCRIPTION, "status[is]": "pending"}
-    return [row["invoice"] for row in story.stage.chargebee("invoices", **query)["list"]]
+    return [row["invoice"] for row in story.stage.chargebee("invoices", query=query)["list"]]
 
 
 def at_least(count: int, found: list[Any]) -> list[Any] | None:

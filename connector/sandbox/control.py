@@ -1,6 +1,8 @@
-"""The control routes: what a person at the console, or the passing of time, would do."""
+"""The control routes: what a person at the consoles, or the passing of time, would do."""
 
 import json
+import types
+import typing
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime, timedelta
@@ -17,10 +19,10 @@ from connector.sandbox.m3ter.errors import Refused as M3terRefused
 if TYPE_CHECKING:
     from connector.sandbox.sandbox import Sandbox
 
-# What a person can do in the consoles, by the name of the method that does it.
+# What a person does in the consoles and no API offers, by the name of the method that does it.
 ACTIONS: dict[str, frozenset[str]] = {
-    "chargebee": frozenset({"pay_invoice", "resend_event", "extend_trial", "add_webhook_endpoint"}),
-    "m3ter": frozenset({"add_line", "add_webhook_destination", "expire_tokens"}),
+    "chargebee": frozenset({"pay_invoice", "resend_event"}),
+    "m3ter": frozenset({"add_line", "expire_tokens"}),
 }
 
 
@@ -31,89 +33,8 @@ class BadOrder(Exception):
 def routes(box: "Sandbox") -> Blueprint:
     """The blueprint that controls this sandbox."""
     blueprint = Blueprint("control", __name__)
-    snapshots: list[Any] = []
-
-    def state() -> Resource:
-        return box.summary()
-
-    def move_time() -> Resource:
-        order = _order()
-        if set(order) == {"advance_seconds"} and _is_number(order["advance_seconds"]):
-            box.advance(timedelta(seconds=float(order["advance_seconds"])))
-        elif set(order) == {"to"}:
-            box.advance(to=_moment(order["to"]))
-        else:
-            raise BadOrder('say {"advance_seconds": 60} or {"to": "2026-02-01T00:00:00Z"}')
-        return box.summary()
-
-    def order_fault() -> Resource:
-        order = _order()
-        missing = [name for name in ("provider", "operation", "kind") if name not in order]
-        if missing:
-            raise BadOrder(f"a fault needs {', '.join(missing)}")
-        box.faults.order(**order)
-        return {"faults": [asdict(fault) for fault in box.faults.orders]}
-
-    def clear_faults() -> Resource:
-        box.faults.clear()
-        return {"faults": []}
-
-    def calls() -> Resource:
-        with box.lock:
-            return {"calls": [asdict(call) for call in box.calls]}
-
-    def clear_calls() -> Resource:
-        with box.lock:
-            box.calls.clear()
-        return {"calls": []}
-
-    def deliver() -> Resource:
-        return {"deliveries": [{**asdict(delivery), "at": delivery.at.isoformat()} for delivery in box.deliver()]}
-
-    def snapshot() -> Resource:
-        snapshots.append(box.snapshot())
-        return {"snapshot": len(snapshots)}
-
-    def restore() -> Resource:
-        number = _order().get("snapshot", len(snapshots))
-        if not isinstance(number, int) or not 1 <= number <= len(snapshots):
-            raise BadOrder("there is no such snapshot")
-        box.restore(snapshots[number - 1])
-        return box.summary()
-
-    def settings() -> Resource:
-        order = _order()
-        for provider, changes in order.items():
-            _change_settings(box, provider, changes)
-        return {"chargebee": asdict(box.chargebee.settings), "m3ter": asdict(box.m3ter.settings)}
-
-    def act() -> Resource:
-        order = _order()
-        provider, action = order.get("provider"), order.get("action")
-        if provider not in ACTIONS or action not in ACTIONS[str(provider)]:
-            raise BadOrder(
-                f"say provider and action, out of {json.dumps({name: sorted(ACTIONS[name]) for name in ACTIONS})}"
-            )
-        arguments = order.get("arguments", {})
-        if not isinstance(arguments, dict):
-            raise BadOrder("arguments must be a JSON object")
-        return {"result": getattr(getattr(box, str(provider)), str(action))(**arguments)}
-
-    views: tuple[tuple[str, str, Callable[[], Resource]], ...] = (
-        ("GET", "/state", state),
-        ("POST", "/time", move_time),
-        ("POST", "/faults", order_fault),
-        ("DELETE", "/faults", clear_faults),
-        ("GET", "/calls", calls),
-        ("DELETE", "/calls", clear_calls),
-        ("POST", "/deliver", deliver),
-        ("POST", "/snapshot", snapshot),
-        ("POST", "/restore", restore),
-        ("POST", "/settings", settings),
-        ("POST", "/actions", act),
-    )
-    for method, path, view in views:
-        blueprint.add_url_rule(path, view.__name__, _answering(view), methods=[method])
+    for method, path, view in VIEWS:
+        blueprint.add_url_rule(path, view.__name__, _answering(view, box), methods=[method])
     return blueprint
 
 
@@ -122,11 +43,114 @@ def refusal(status: int, message: str) -> Response:
     return Response(json.dumps({"error": message}), status, content_type="application/json")
 
 
-def _answering(view: Callable[[], Resource]) -> Callable[[], Response]:
+def show_state(box: "Sandbox", _: Resource) -> Resource:
+    """What there is, and what time it is."""
+    return box.summary()
+
+
+def move_time(box: "Sandbox", order: Resource) -> Resource:
+    """Moves the time by so many seconds, or to a moment."""
+    seconds = order.get("advance_seconds")
+    if isinstance(seconds, int | Decimal) and set(order) == {"advance_seconds"}:
+        box.advance(timedelta(seconds=float(seconds)))
+    elif set(order) == {"to"}:
+        box.advance(to=_moment(order["to"]))
+    else:
+        raise BadOrder('say {"advance_seconds": 60} or {"to": "2026-02-01T00:00:00Z"}')
+    return box.summary()
+
+
+def order_fault(box: "Sandbox", order: Resource) -> Resource:
+    """Orders one fault."""
+    missing = [name for name in ("provider", "operation", "kind") if name not in order]
+    if missing:
+        raise BadOrder(f"a fault needs {', '.join(missing)}")
+    box.faults.order(**order)
+    return {"faults": [asdict(fault) for fault in box.faults.orders]}
+
+
+def clear_faults(box: "Sandbox", _: Resource) -> Resource:
+    """Takes every order back."""
+    box.faults.clear()
+    return {"faults": []}
+
+
+def show_calls(box: "Sandbox", _: Resource) -> Resource:
+    """The calls received."""
+    with box.lock:
+        return {"calls": [asdict(call) for call in box.calls]}
+
+
+def clear_calls(box: "Sandbox", _: Resource) -> Resource:
+    """Forgets the calls received."""
+    with box.lock:
+        box.calls.clear()
+    return {"calls": []}
+
+
+def deliver(box: "Sandbox", _: Resource) -> Resource:
+    """Sends the webhooks that are due."""
+    return {"deliveries": [{**asdict(delivery), "at": delivery.at.isoformat()} for delivery in box.deliver()]}
+
+
+def take_snapshot(box: "Sandbox", _: Resource) -> Resource:
+    """Keeps everything as it is, under a number."""
+    box.snapshots.append(box.snapshot())
+    return {"snapshot": len(box.snapshots)}
+
+
+def restore_snapshot(box: "Sandbox", order: Resource) -> Resource:
+    """Makes everything as it was, by default at the last snapshot."""
+    number = order.get("snapshot", len(box.snapshots))
+    if not isinstance(number, int) or not 1 <= number <= len(box.snapshots):
+        raise BadOrder("there is no such snapshot")
+    box.restore(box.snapshots[number - 1])
+    return box.summary()
+
+
+def change_settings(box: "Sandbox", order: Resource) -> Resource:
+    """Changes the settings named, and shows all."""
+    for provider, changes in order.items():
+        if provider not in ACTIONS or not isinstance(changes, dict):
+            raise BadOrder('say {"chargebee": {"auto_close_days": 3}} or the like for "m3ter"')
+        settings: Any = getattr(box, provider).settings
+        kinds = typing.get_type_hints(type(settings))
+        for name, value in changes.items():
+            if name not in kinds or not _fits(value, kinds[name]):
+                raise BadOrder(f"{provider} has no setting {name!r} that could be {value!r}")
+            setattr(settings, name, value)
+    return {"chargebee": asdict(box.chargebee.settings), "m3ter": asdict(box.m3ter.settings)}
+
+
+def act(box: "Sandbox", order: Resource) -> Resource:
+    """Does what a person would do in a console."""
+    provider, action, arguments = order.get("provider"), order.get("action"), order.get("arguments", {})
+    if action not in ACTIONS.get(str(provider), ()) or not isinstance(arguments, dict):
+        known = ", ".join(f"{name} {method}" for name in ACTIONS for method in sorted(ACTIONS[name]))
+        raise BadOrder(f"say provider, action and arguments; there are: {known}")
+    return {"result": getattr(getattr(box, str(provider)), str(action))(**arguments)}
+
+
+VIEWS: tuple[tuple[str, str, Callable[["Sandbox", Resource], Resource]], ...] = (
+    ("GET", "/state", show_state),
+    ("POST", "/time", move_time),
+    ("POST", "/faults", order_fault),
+    ("DELETE", "/faults", clear_faults),
+    ("GET", "/calls", show_calls),
+    ("DELETE", "/calls", clear_calls),
+    ("POST", "/deliver", deliver),
+    ("POST", "/snapshot", take_snapshot),
+    ("POST", "/restore", restore_snapshot),
+    ("POST", "/settings", change_settings),
+    ("POST", "/actions", act),
+)
+
+
+def _answering(view: Callable[["Sandbox", Resource], Resource], box: "Sandbox") -> Callable[[], Response]:
     def answer() -> Response:
         try:
-            return Response(wire.dump(view()), content_type="application/json")
-        except (BadOrder, ValueError, TypeError, OverflowError, ChargebeeRefused, M3terRefused) as error:
+            return Response(wire.dump(view(box, _order())), content_type="application/json")
+        except (BadOrder, ValueError, TypeError, ArithmeticError, ChargebeeRefused, M3terRefused) as error:
             return refusal(400, str(error))
 
     return answer
@@ -153,15 +177,8 @@ def _moment(value: Any) -> datetime:
     return moment
 
 
-def _is_number(value: Any) -> bool:
-    return not isinstance(value, bool) and isinstance(value, int | Decimal)
-
-
-def _change_settings(box: "Sandbox", provider: str, changes: Any) -> None:
-    if provider not in ACTIONS or not isinstance(changes, dict):
-        raise BadOrder('say {"chargebee": {"auto_close_days": 3}} or the like for "m3ter"')
-    settings: Any = getattr(box, provider).settings
-    for name, value in changes.items():
-        if name not in asdict(settings):
-            raise BadOrder(f"{provider} has no setting {name!r}")
-        setattr(settings, name, value)
+def _fits(value: Any, kind: Any) -> bool:
+    """Whether the value is of the setting's type; a truth value is no number."""
+    if isinstance(value, bool):
+        return kind is bool
+    return isinstance(value, kind if isinstance(kind, types.UnionType) else typing.get_origin(kind) or kind)

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from connector.sandbox.component import Component
@@ -69,6 +70,11 @@ class Faults(Component):
         missing = [name for name in KINDS[kind] if name not in detail]
         if missing:
             raise ValueError(f"a fault of kind {kind!r} needs {' and '.join(missing)}")
+        for name in ("status", "seconds", "retry_after"):
+            if not isinstance(detail.get(name, 0), int | float | Decimal) or detail.get(name, 0) < 0:
+                raise ValueError(f"{name} must be a number")
+        if "status" in detail and not 100 <= detail["status"] <= 599:
+            raise ValueError(f"{detail['status']} is no HTTP status")
         if count < 1 or skip < 0:
             raise ValueError("a fault happens at least once, and skips no negative number of calls")
         self.orders.append(Fault(provider, operation, kind, count, skip, detail))

@@ -39,6 +39,7 @@ class Call:
     status: int | None = None
     fault: str | None = None
     idempotency_key: str | None = None
+    query: str = ""
 
 
 class Gate:
@@ -54,7 +55,8 @@ class Gate:
         if provider not in self._box.faults.operations:
             return self._inner(environ, start_response)
         request = Request(environ)
-        call = Call(provider, self._operation(environ), request.method, request.full_path.rstrip("?"))
+        call = Call(provider, self._operation(environ), request.method, request.path)
+        call.query = request.query_string.decode("latin1")
         call.idempotency_key = request.headers.get("chargebee-idempotency-key")
         with self._box.lock:
             self._box.calls.append(call)

@@ -23,7 +23,7 @@ class Server:
         self.host = str(wsgi.host)
         self.port = int(wsgi.port)
         self.url = f"http://{self.host}:{self.port}"
-        self._threads = [threading.Thread(target=wsgi.serve_forever, args=(0.05,), daemon=True)]
+        self._threads = [threading.Thread(target=wsgi.serve_forever, args=(0.02,), daemon=True)]
         if deliver_webhooks:
             self._threads.append(threading.Thread(target=self._deliver, daemon=True))
         for thread in self._threads:
@@ -55,7 +55,9 @@ class _QuietHandler(WSGIRequestHandler):
         log.debug("%s %s", self.requestline, code)
 
     def connection_dropped(self, error: BaseException, environ: WSGIEnvironment | None = None) -> None:
+        """Ends the connection too: without an answer werkzeug would go on waiting for the next request."""
         log.debug("no answer: %s", error)
+        self.close_connection = True
 
 
 def serve(box: Sandbox, host: str = "127.0.0.1", port: int = 0, *, deliver_webhooks: bool = False) -> Server:

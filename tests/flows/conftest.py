@@ -44,7 +44,9 @@ class World:
     def post(self, path: str, body: bytes, headers: dict[str, str] | None = None, **options: Any) -> int:
         """The status with which the web edge answers this delivery."""
         options.setdefault("auth", LOGIN)
-        return self.client.post(path, data=body, headers=headers, content_type="application/json", **options).status_code
+        return self.client.post(
+            path, data=body, headers=headers, content_type="application/json", **options
+        ).status_code
 
     def deliver(self) -> None:
         """Let the sandboxes send all webhooks that are due to the web edge."""
@@ -83,11 +85,16 @@ class World:
         self.box.advance(timedelta(**span))
         self.work()
 
-    def sign_up(self, customer_id: str = "acme", subscription_id: str = "sub-1", items: tuple[str, ...] = (PRO,), **fields: Any) -> None:
+    def sign_up(
+        self, customer_id: str = "acme", subscription_id: str = "sub-1", items: tuple[str, ...] = (PRO,), **fields: Any
+    ) -> None:
         """A customer with one subscription, in Chargebee."""
         if customer_id not in self.chargebee.customers:
             self.chargebee.create_customer(
-                id=customer_id, company=f"{customer_id} Ltd", email=f"{customer_id}@example.test", preferred_currency_code="USD"
+                id=customer_id,
+                company=f"{customer_id} Ltd",
+                email=f"{customer_id}@example.test",
+                preferred_currency_code="USD",
             )
         self.chargebee.create_subscription(customer_id, item_price_ids=list(items), id=subscription_id, **fields)
 
@@ -98,11 +105,11 @@ class World:
         return sorted(mine, key=lambda plan: (plan["startDate"], plan["id"]))
 
     def bill(self, *lines: dict[str, Any], customer_id: str = "acme") -> str:
-        """An approved bill for the last month with just these lines; answers its id."""
+        """An approved bill for the last month with these lines, or one of ten dollars; answers its id."""
         account = self.m3ter.account_by_code(customer_id)
         day = self.box.clock.now().date().replace(day=1)
         [bill_id] = self.m3ter.run_bill_job(account_ids=[account["id"]], bill_date=day)["billIds"]
-        for line in lines:
+        for line in lines or ({},):
             self.m3ter.add_line(bill_id, **(self.usage_line() | line))
         self.m3ter.approve(bill_id)
         return str(bill_id)
@@ -117,7 +124,9 @@ class World:
 
     def use(self, calls: int, day: int, customer_id: str = "acme", month: int = 1) -> None:
         """Usage on a day, sent to m3ter."""
-        self.m3ter.submit_usage(customer_id, "api_calls", datetime(2026, month, day, 12, tzinfo=UTC), measure={"calls": calls})
+        self.m3ter.submit_usage(
+            customer_id, "api_calls", datetime(2026, month, day, 12, tzinfo=UTC), measure={"calls": calls}
+        )
 
     def renew(self) -> str:
         """The first of February comes, and with it the pending invoice; answers the invoice's id."""
@@ -147,7 +156,9 @@ class World:
         with self.services.reading() as db:
             return [row.body for row in db.scalars(select(Receipt).order_by(Receipt.id))]
 
-    def map(self, entity: str, m3ter_id: str, external_id: str, table: str = "ItemPrice", currency: str | None = None) -> list[int]:
+    def map(
+        self, entity: str, m3ter_id: str, external_id: str, table: str = "ItemPrice", currency: str | None = None
+    ) -> list[int]:
         pair = Pair(entity, m3ter_id, table, external_id, currency)
         return mappings.add(self.services, "default", [pair], made_by="test")
 
@@ -196,7 +207,7 @@ def make_services(box: Sandbox, engine: Engine, redis_url: str) -> Iterator[Call
                 **environment,
             }
         )
-        made.append(services.build(loaded, now=box.clock.now, chance=random.Random(1)))
+        made.append(services.build(loaded, now=box.clock.now, chance=random.Random(1), sleep=lambda _: None))
         return made[-1]
 
     yield make
@@ -225,7 +236,9 @@ def _catalogue(box: Sandbox) -> dict[str, str]:
         kind = "addon" if price == SUPPORT else "plan"
         item = price.split("-")[0]
         chargebee.create_item(id=item, name=item, type=kind, item_family_id="saas")
-        chargebee.create_item_price(id=price, name=price, item_id=item, currency_code="USD", price=9900, period=1, period_unit="month")
+        chargebee.create_item_price(
+            id=price, name=price, item_id=item, currency_code="USD", price=9900, period=1, period_unit="month"
+        )
     chargebee.create_item(id="usage", name="Usage", type="charge", item_family_id="saas")
     for price in (CALLS_PRICE, FEE_PRICE):
         chargebee.create_item_price(id=price, name=price, item_id="usage", currency_code="USD", price=0)

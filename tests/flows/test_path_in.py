@@ -412,7 +412,10 @@ def test_sync_that_kills_its_workers_is_parked_and_others_go_on(world: World) ->
     world.services.redis.flushall()
     world.sign_up(customer_id="beta", subscription_id="sub-2")
     world.settle()
-    assert (world.sync("subscription", "sub-1").status, world.sync("subscription", "sub-1").cause) == ("parked", "crashed")
+    assert (world.sync("subscription", "sub-1").status, world.sync("subscription", "sub-1").cause) == (
+        "parked",
+        "crashed",
+    )
     assert len(world.plans("beta")) == 1
 
 
@@ -510,4 +513,9 @@ def test_account_row_says_what_m3ter_was_last_told(world: World) -> None:
     world.settle()
     with world.services.reading() as db:
         [row] = db.query(Account).all()
-    assert (row.customer_id, row.code, row.status, row.m3ter_id) == ("acme", "acme", "live", world.m3ter.account_by_code("acme")["id"])
+    assert (row.customer_id, row.code, row.status, row.m3ter_id) == (
+        "acme",
+        "acme",
+        "live",
+        world.m3ter.account_by_code("acme")["id"],
+    )

@@ -37,7 +37,9 @@ def quarantined(world: World) -> list[str]:
 
 def test_event_is_one_row_however_often_it_comes(world: World) -> None:
     assert [world.post(PATH, event()) for _ in range(3)] == [204, 204, 204]
-    assert [(row.event_id, row.event_type, row.status) for row in world.inbox()] == [("ev_1", "customer_created", "new")]
+    assert [(row.event_id, row.event_type, row.status) for row in world.inbox()] == [
+        ("ev_1", "customer_created", "new")
+    ]
 
 
 def test_same_event_delivered_at_once_by_many_is_one_row(world: World) -> None:
@@ -91,7 +93,8 @@ def test_wrong_login_is_refused_and_leaves_no_row(world: World, login: tuple[str
 
 
 @pytest.mark.parametrize(
-    "header", ["Basic", "Basic ====", "Basic \xff\xfe", "Bearer x", "Basic " + base64.b64encode(b"\x80\xff:\x80").decode()]
+    "header",
+    ["Basic", "Basic ====", "Basic \xff\xfe", "Bearer x", "Basic " + base64.b64encode(b"\x80\xff:\x80").decode()],
 )
 def test_login_header_of_any_bytes_is_refused_and_never_an_error(world: World, header: str) -> None:
     assert world.post(PATH, event(), headers={"Authorization": header}, auth=None) == 401
@@ -101,7 +104,9 @@ def test_old_and_new_login_both_count_while_one_is_rotated(make_services: Callab
     rotating = make_services(CHARGEBEE_WEBHOOK_PREVIOUS_USERNAME="old", CHARGEBEE_WEBHOOK_PREVIOUS_PASSWORD="older")
     client = create_app(rotating).test_client()
     logins = [LOGIN, ("old", "older"), ("old", LOGIN[1]), (LOGIN[0], "older")]
-    statuses = [client.post(PATH, data=event(), content_type="application/json", auth=login).status_code for login in logins]
+    statuses = [
+        client.post(PATH, data=event(), content_type="application/json", auth=login).status_code for login in logins
+    ]
     assert statuses == [204, 204, 401, 401]
 
 
@@ -158,7 +163,13 @@ def test_get_is_not_allowed_and_refusals_echo_nothing(world: World) -> None:
 
 
 def test_odd_characters_in_a_payload_are_stored_and_the_work_goes_on(world: World) -> None:
-    odd = {"id": "c1", "email": "c1@example.test", "company": "a\u0000b\ud800c", "resource_version": 1, "deleted": False}
+    odd = {
+        "id": "c1",
+        "email": "c1@example.test",
+        "company": "a\u0000b\ud800c",
+        "resource_version": 1,
+        "deleted": False,
+    }
     assert world.post(PATH, event(content={"customer": odd})) == 204
     world.work()
     assert world.sync("customer", "c1").status == "succeeded"
@@ -178,7 +189,9 @@ def test_event_that_cannot_be_used_does_not_hold_up_the_others(world: World) -> 
     assert [(row.event_id, row.status) for row in world.inbox()] == [("ev_bad", "failed"), ("ev_1", "done")]
 
 
-def test_database_that_cannot_be_reached_gets_503_and_the_retry_succeeds(world: World, make_services: Callable[..., Services]) -> None:
+def test_database_that_cannot_be_reached_gets_503_and_the_retry_succeeds(
+    world: World, make_services: Callable[..., Services]
+) -> None:
     broken = make_services(DATABASE_URL="postgresql+psycopg://u@127.0.0.1:1/none")
     client = create_app(broken).test_client()
     assert client.post(PATH, data=event(), content_type="application/json", auth=LOGIN).status_code == 503
@@ -186,7 +199,9 @@ def test_database_that_cannot_be_reached_gets_503_and_the_retry_succeeds(world: 
     assert len(world.inbox()) == 1
 
 
-def test_event_is_taken_while_redis_is_away_and_dispatched_later(world: World, make_services: Callable[..., Services]) -> None:
+def test_event_is_taken_while_redis_is_away_and_dispatched_later(
+    world: World, make_services: Callable[..., Services]
+) -> None:
     away = make_services(REDIS_URL="redis://127.0.0.1:1/0")
     client = create_app(away).test_client()
     assert client.post(PATH, data=event(), content_type="application/json", auth=LOGIN).status_code == 204
@@ -229,7 +244,9 @@ def test_m3ter_hint_needs_its_signature_over_the_raw_bytes(world: World) -> None
 def test_m3ter_webhook_is_closed_until_its_scheme_is_configured(make_services: Callable[..., Services]) -> None:
     for name in ("M3TER_WEBHOOK_SECRET", "M3TER_WEBHOOK_SIGNATURE_HEADER", "M3TER_WEBHOOK_SIGNATURE_SCHEME"):
         client = create_app(make_services(**{name: ""})).test_client()
-        answer = client.post("/webhooks/default/m3ter", data=HINT, content_type="application/json", headers=signed(HINT))
+        answer = client.post(
+            "/webhooks/default/m3ter", data=HINT, content_type="application/json", headers=signed(HINT)
+        )
         assert answer.status_code == 503
 
 

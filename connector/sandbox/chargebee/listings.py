@@ -33,6 +33,7 @@ INVOICES = Listing(
         "recurring": FLAG,
     },
     ("date", "updated_at"),
+    frozenset({"exclude"}),
 )
 EVENTS = Listing(
     {"id": TEXT, "event_type": CHOICE, "source": CHOICE, "webhook_status": CHOICE, "occurred_at": TIME},
@@ -45,7 +46,7 @@ CATALOGUE = Listing(
         "updated_at": TIME,
         "metered": FLAG,
     },
-    ("updated_at",),
+    ("updated_at", "name", "id"),
 )
 PLAIN = Listing({}, ("created_at",))
 COMMENTS = Listing({"created_at": TIME}, ("created_at",), frozenset({"entity_type", "entity_id"}))

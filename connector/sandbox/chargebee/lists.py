@@ -37,12 +37,12 @@ def page(rows: Iterable[Resource], query: Resource, listing: Listing) -> tuple[l
     hidden = not boolean("include_deleted", query.get("include_deleted", "false"))
     found = [row for row in rows if not (hidden and row.get("deleted")) and all(test(row) for test in tests)]
     found.sort(key=lambda row: _place(row, key), reverse=descending)
-    if "offset" in query:
-        mark = _mark(query["offset"])
+    if "offset" in query and found:
+        mark = _mark(query["offset"], _place(found[0], key)[0])
         found = [row for row in found if (_place(row, key) < mark if descending else _place(row, key) > mark)]
     if len(found) <= limit:
         return found, None
-    return found[:limit], json.dumps([str(part) for part in _place(found[limit - 1], key)])
+    return found[:limit], json.dumps(_place(found[limit - 1], key))
 
 
 def _order(sort_by: Any, listing: Listing) -> tuple[bool, str]:
@@ -56,17 +56,19 @@ def _order(sort_by: Any, listing: Listing) -> tuple[bool, str]:
     return direction == "desc", field
 
 
-def _place(row: Resource, key: str) -> tuple[int, str]:
+def _place(row: Resource, key: str) -> tuple[Any, str]:
     # Ids break ties: rows of one second come in an order of chance, as with Chargebee, but always in the same one.
-    return (int(row.get(key, 0)), row["id"])
+    return (row.get(key, 0), row["id"])
 
 
-def _mark(offset: Any) -> tuple[int, str]:
+def _mark(offset: Any, sample: Any) -> tuple[Any, str]:
     try:
         value, row_id = json.loads(offset)
-        return int(value), str(row_id)
     except (TypeError, ValueError) as error:
         raise wrong_value("offset", "is not an offset that a list gave") from error
+    if type(value) is not type(sample) or not isinstance(row_id, str):
+        raise wrong_value("offset", "is not an offset that this list gave")
+    return value, row_id
 
 
 Test = Callable[[Resource], bool]

@@ -13,77 +13,74 @@ from connector.sandbox.chargebee.forms import parse
 from connector.sandbox.chargebee.lifecycle import Lifecycle
 from connector.sandbox.chargebee.site import API_KEY_NAME
 
-# Method, path, the operation's name (by which faults are ordered), and what it does.
-ROUTES: tuple[tuple[str, str, str, do.Operation], ...] = (
-    ("POST", "/customers", "create_customer", do.create_customer),
-    ("GET", "/customers", "list_customers", do.list_of("customer", "customers", listings.CUSTOMERS)),
-    ("GET", "/customers/<id>", "retrieve_customer", do.retrieve("customer")),
-    ("POST", "/customers/<id>", "update_customer", do.update_customer),
-    ("POST", "/customers/<id>/delete", "delete_customer", do.delete_customer),
-    ("POST", "/customers/<id>/subscription_for_items", "create_subscription", do.create_subscription),
-    ("POST", "/item_families", "create_item_family", do.create_item_family),
-    ("GET", "/item_families", "list_item_families", do.list_of("item_family", "item_families", listings.CATALOGUE)),
-    ("GET", "/item_families/<id>", "retrieve_item_family", do.retrieve("item_family")),
-    ("POST", "/items", "create_item", do.create_item),
-    ("GET", "/items", "list_items", do.list_of("item", "items", listings.CATALOGUE)),
-    ("GET", "/items/<id>", "retrieve_item", do.retrieve("item")),
-    ("POST", "/item_prices", "create_item_price", do.create_item_price),
-    ("GET", "/item_prices", "list_item_prices", do.list_of("item_price", "item_prices", listings.CATALOGUE)),
-    ("GET", "/item_prices/<id>", "retrieve_item_price", do.retrieve("item_price")),
-    ("POST", "/item_prices/<id>", "update_item_price", do.update_item_price),
-    ("GET", "/subscriptions", "list_subscriptions", do.list_subscriptions),
-    ("GET", "/subscriptions/<id>", "retrieve_subscription", do.retrieve_subscription),
-    (
+# By each operation's name, by which faults are ordered: its method, its path, and what it does.
+ROUTES: dict[str, tuple[str, str, do.Operation]] = {
+    "create_customer": ("POST", "/customers", do.create_customer),
+    "list_customers": ("GET", "/customers", do.list_of("customer", "customers", listings.CUSTOMERS)),
+    "retrieve_customer": ("GET", "/customers/<id>", do.retrieve("customer")),
+    "update_customer": ("POST", "/customers/<id>", do.update_customer),
+    "delete_customer": ("POST", "/customers/<id>/delete", do.delete_customer),
+    "create_subscription": ("POST", "/customers/<id>/subscription_for_items", do.create_subscription),
+    "create_item_family": ("POST", "/item_families", do.create_item_family),
+    "list_item_families": ("GET", "/item_families", do.list_of("item_family", "item_families", listings.CATALOGUE)),
+    "retrieve_item_family": ("GET", "/item_families/<id>", do.retrieve("item_family")),
+    "create_item": ("POST", "/items", do.create_item),
+    "list_items": ("GET", "/items", do.list_of("item", "items", listings.CATALOGUE)),
+    "retrieve_item": ("GET", "/items/<id>", do.retrieve("item")),
+    "create_item_price": ("POST", "/item_prices", do.create_item_price),
+    "list_item_prices": ("GET", "/item_prices", do.list_of("item_price", "item_prices", listings.CATALOGUE)),
+    "retrieve_item_price": ("GET", "/item_prices/<id>", do.retrieve("item_price")),
+    "update_item_price": ("POST", "/item_prices/<id>", do.update_item_price),
+    "list_subscriptions": ("GET", "/subscriptions", do.list_subscriptions),
+    "retrieve_subscription": ("GET", "/subscriptions/<id>", do.retrieve_subscription),
+    "retrieve_with_scheduled_changes": (
         "GET",
         "/subscriptions/<id>/retrieve_with_scheduled_changes",
-        "retrieve_with_scheduled_changes",
         do.retrieve_with_scheduled_changes,
     ),
-    ("POST", "/subscriptions/<id>/update_for_items", "update_subscription", do.update_subscription),
-    ("POST", "/subscriptions/<id>/cancel_for_items", "cancel_subscription", do.cancel_subscription),
-    ("POST", "/subscriptions/<id>/reactivate", "reactivate_subscription", do.reactivate_subscription),
-    ("POST", "/subscriptions/<id>/pause", "pause_subscription", do.pause_subscription),
-    ("POST", "/subscriptions/<id>/resume", "resume_subscription", do.resume_subscription),
-    ("POST", "/subscriptions/<id>/delete", "delete_subscription", do.delete_subscription),
-    (
+    "update_subscription": ("POST", "/subscriptions/<id>/update_for_items", do.update_subscription),
+    "cancel_subscription": ("POST", "/subscriptions/<id>/cancel_for_items", do.cancel_subscription),
+    "reactivate_subscription": ("POST", "/subscriptions/<id>/reactivate", do.reactivate_subscription),
+    "pause_subscription": ("POST", "/subscriptions/<id>/pause", do.pause_subscription),
+    "resume_subscription": ("POST", "/subscriptions/<id>/resume", do.resume_subscription),
+    "delete_subscription": ("POST", "/subscriptions/<id>/delete", do.delete_subscription),
+    "remove_scheduled_cancellation": (
         "POST",
         "/subscriptions/<id>/remove_scheduled_cancellation",
-        "remove_scheduled_cancellation",
         do.remove_scheduled_cancellation,
     ),
-    ("POST", "/subscriptions/<id>/remove_scheduled_changes", "remove_scheduled_changes", do.remove_scheduled_changes),
-    ("GET", "/subscriptions/<id>/invoices", "list_invoices_of_subscription", do.list_invoices_of_subscription),
-    ("GET", "/invoices", "list_invoices", do.list_of("invoice", "invoices", listings.INVOICES)),
-    ("GET", "/invoices/<id>", "retrieve_invoice", do.retrieve_invoice),
-    ("POST", "/invoices/<id>/add_charge_item", "add_charge_item", do.add_charge_item),
-    ("POST", "/invoices/<id>/add_charge", "add_charge", do.add_charge),
-    ("POST", "/invoices/<id>/delete_line_items", "delete_line_items", do.delete_line_items),
-    ("POST", "/invoices/<id>/close", "close_invoice", do.close_invoice),
-    ("POST", "/invoices/<id>/void", "void_invoice", do.void_invoice),
-    ("POST", "/invoices/<id>/delete", "delete_invoice", do.delete_invoice),
-    ("GET", "/comments", "list_comments", do.list_comments),
-    ("POST", "/comments", "create_comment", do.create_comment),
-    ("GET", "/events", "list_events", do.list_of("event", "events", listings.EVENTS)),
-    ("GET", "/events/<id>", "retrieve_event", do.retrieve("event")),
-    ("POST", "/webhook_endpoints", "create_webhook_endpoint", do.create_webhook_endpoint),
-    (
+    "remove_scheduled_changes": ("POST", "/subscriptions/<id>/remove_scheduled_changes", do.remove_scheduled_changes),
+    "list_invoices_of_subscription": ("GET", "/subscriptions/<id>/invoices", do.list_invoices_of_subscription),
+    "list_invoices": ("GET", "/invoices", do.list_of("invoice", "invoices", listings.INVOICES)),
+    "retrieve_invoice": ("GET", "/invoices/<id>", do.retrieve_invoice),
+    "add_charge_item": ("POST", "/invoices/<id>/add_charge_item", do.add_charge_item),
+    "add_charge": ("POST", "/invoices/<id>/add_charge", do.add_charge),
+    "delete_line_items": ("POST", "/invoices/<id>/delete_line_items", do.delete_line_items),
+    "close_invoice": ("POST", "/invoices/<id>/close", do.close_invoice),
+    "void_invoice": ("POST", "/invoices/<id>/void", do.void_invoice),
+    "delete_invoice": ("POST", "/invoices/<id>/delete", do.delete_invoice),
+    "list_comments": ("GET", "/comments", do.list_comments),
+    "create_comment": ("POST", "/comments", do.create_comment),
+    "list_events": ("GET", "/events", do.list_of("event", "events", listings.EVENTS)),
+    "retrieve_event": ("GET", "/events/<id>", do.retrieve("event")),
+    "create_webhook_endpoint": ("POST", "/webhook_endpoints", do.create_webhook_endpoint),
+    "list_webhook_endpoints": (
         "GET",
         "/webhook_endpoints",
-        "list_webhook_endpoints",
         do.list_of("webhook_endpoint", "webhook_endpoints", listings.PLAIN),
     ),
-    ("GET", "/webhook_endpoints/<id>", "retrieve_webhook_endpoint", do.retrieve("webhook_endpoint")),
-    ("POST", "/webhook_endpoints/<id>", "update_webhook_endpoint", do.update_webhook_endpoint),
-    ("POST", "/webhook_endpoints/<id>/delete", "delete_webhook_endpoint", do.delete_webhook_endpoint),
-    ("GET", "/configurations", "list_configurations", do.list_configurations),
-    ("GET", "/currencies/list", "list_currencies", do.list_currencies),
-)
+    "retrieve_webhook_endpoint": ("GET", "/webhook_endpoints/<id>", do.retrieve("webhook_endpoint")),
+    "update_webhook_endpoint": ("POST", "/webhook_endpoints/<id>", do.update_webhook_endpoint),
+    "delete_webhook_endpoint": ("POST", "/webhook_endpoints/<id>/delete", do.delete_webhook_endpoint),
+    "list_configurations": ("GET", "/configurations", do.list_configurations),
+    "list_currencies": ("GET", "/currencies/list", do.list_currencies),
+}
 
 
 def routes(site: Lifecycle) -> Blueprint:
     """The blueprint that answers for this site."""
     blueprint = Blueprint("chargebee", __name__)
-    for method, path, name, operation in ROUTES:
+    for name, (method, path, operation) in ROUTES.items():
         blueprint.add_url_rule(path, name, _view(site, operation), methods=[method])
 
     @blueprint.errorhandler(Refused)

@@ -7,7 +7,7 @@ from connector.sandbox.component import Resource
 from connector.sandbox.m3ter.accounts import is_active
 from connector.sandbox.m3ter.bills import Bills
 from connector.sandbox.m3ter.checks import instant, parse
-from connector.sandbox.m3ter.errors import bad_request
+from connector.sandbox.m3ter.errors import bad_request, not_found
 from connector.sandbox.m3ter.organization import ENTITIES
 
 # The organization, the query, the body, and the ids in the path.
@@ -173,7 +173,7 @@ def latest_bill(org: Bills, _: Resource, __: Any, path: dict[str, str]) -> Resou
     """The account's bill with the latest date."""
     bills = [bill for bill in org.bills.values() if bill["accountId"] == path["id"]]
     if not bills:
-        return org.find("bills", path["id"])
+        raise not_found("A bill of account", path["id"])
     return max(bills, key=lambda bill: str(bill["billDate"]))
 
 
@@ -221,7 +221,7 @@ def get_line_item(org: Bills, _: Resource, __: Any, path: dict[str, str]) -> Res
     for line in bill["lineItems"]:
         if line["id"] == path["line_id"]:
             return _line_item(bill, line)
-    return org.find("line_items", path["line_id"])
+    raise not_found("Line item", path["line_id"])
 
 
 def get_config(org: Bills, _: Resource, __: Any, ___: dict[str, str]) -> Resource:

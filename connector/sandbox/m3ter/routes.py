@@ -15,37 +15,37 @@ from connector.sandbox.m3ter.organization import TOKEN_SECONDS
 
 MAX_BODY = 512_000
 
-Route = tuple[str, str, str, do.Operation]
+Route = tuple[str, str, do.Operation]
 
 
-def _crud(path: str, kind: str, one: str, many: str, **filters: str) -> tuple[Route, ...]:
+def _crud(path: str, kind: str, one: str, many: str, **filters: str) -> dict[str, Route]:
     """The five operations of an entity, by its names for one and for many."""
-    return (
-        ("POST", path, f"create_{one}", do.create(kind)),
-        ("GET", path, f"list_{many}", do.list_of(kind, **filters)),
-        ("GET", f"{path}/<id>", f"get_{one}", do.get(kind)),
-        ("PUT", f"{path}/<id>", f"update_{one}", do.update(kind)),
-        ("DELETE", f"{path}/<id>", f"delete_{one}", do.delete(kind)),
-    )
+    return {
+        f"create_{one}": ("POST", path, do.create(kind)),
+        f"list_{many}": ("GET", path, do.list_of(kind, **filters)),
+        f"get_{one}": ("GET", f"{path}/<id>", do.get(kind)),
+        f"update_{one}": ("PUT", f"{path}/<id>", do.update(kind)),
+        f"delete_{one}": ("DELETE", f"{path}/<id>", do.delete(kind)),
+    }
 
 
 MAPPINGS = "/externalmappings"
 WEBHOOKS = "/integrationdestinations/webhooks"
 
-# Method, path under the organization, the operation's name (by which faults are ordered), and what it does. Of two for
-# the same method and path the first counts.
-ROUTES: tuple[Route, ...] = (
-    ("DELETE", "/accounts/<id>", "delete_account", do.delete_account),
-    *_crud("/accounts", "accounts", "account", "accounts", codes="code"),
-    ("GET", "/accountplans", "list_account_plans", do.list_account_plans),
-    *_crud("/accountplans", "account_plans", "account_plan", "account_plans"),
-    ("POST", "/accountplans/<id>/replace", "replace_account_plan", do.replace_account_plan),
-    *_crud("/products", "products", "product", "products"),
-    *_crud("/meters", "meters", "meter", "meters", codes="code", productId="productId"),
-    *_crud("/aggregations", "aggregations", "aggregation", "aggregations", codes="code"),
-    *_crud("/plantemplates", "plan_templates", "plan_template", "plan_templates", productId="productId"),
-    *_crud("/plans", "plans", "plan", "plans", productId="productId", accountId="accountId"),
-    *_crud(
+# By each operation's name, by which faults are ordered: its method, its path under the organization, and what it does.
+# Of two with one name the later counts.
+ROUTES: dict[str, Route] = {
+    **_crud("/accounts", "accounts", "account", "accounts", codes="code"),
+    "delete_account": ("DELETE", "/accounts/<id>", do.delete_account),
+    **_crud("/accountplans", "account_plans", "account_plan", "account_plans"),
+    "list_account_plans": ("GET", "/accountplans", do.list_account_plans),
+    "replace_account_plan": ("POST", "/accountplans/<id>/replace", do.replace_account_plan),
+    **_crud("/products", "products", "product", "products"),
+    **_crud("/meters", "meters", "meter", "meters", codes="code", productId="productId"),
+    **_crud("/aggregations", "aggregations", "aggregation", "aggregations", codes="code"),
+    **_crud("/plantemplates", "plan_templates", "plan_template", "plan_templates", productId="productId"),
+    **_crud("/plans", "plans", "plan", "plans", productId="productId", accountId="accountId"),
+    **_crud(
         "/pricings",
         "pricings",
         "pricing",
@@ -54,7 +54,7 @@ ROUTES: tuple[Route, ...] = (
         planTemplateId="planTemplateId",
         aggregationId="aggregationId",
     ),
-    *_crud(
+    **_crud(
         MAPPINGS,
         "external_mappings",
         "external_mapping",
@@ -63,59 +63,48 @@ ROUTES: tuple[Route, ...] = (
         m3terIds="m3terId",
         integrationConfigId="integrationConfigId",
     ),
-    (
+    "list_external_mappings_by_m3ter_entity": (
         "GET",
         f"{MAPPINGS}/external/<entity>/<m3ter_id>",
-        "list_external_mappings_by_m3ter_entity",
         do.list_mappings_of_entity,
     ),
-    (
+    "list_external_mappings_by_external_entity": (
         "GET",
         f"{MAPPINGS}/externalid/<system>/<table>/<path:external_id>",
-        "list_external_mappings_by_external_entity",
         do.list_mappings_of_external,
     ),
-    ("GET", "/externalmappingconfiguration", "get_external_mapping_configuration", do.mapping_configuration),
-    ("POST", "/measurements", "submit_measurements", do.submit_measurements),
-    ("POST", "/billjobs", "create_bill_job", do.create_bill_job),
-    ("POST", "/billjobs/recalculate", "recalculate_bills", do.recalculate_bills),
-    ("GET", "/billjobs", "list_bill_jobs", do.list_bill_jobs),
-    ("GET", "/billjobs/<id>", "get_bill_job", do.get("bill_jobs")),
-    ("POST", "/billjobs/<id>/cancel", "cancel_bill_job", do.cancel_bill_job),
-    ("GET", "/bills", "list_bills", do.list_bills),
-    ("POST", "/bills/approve", "approve_bills", do.approve_bills),
-    ("GET", "/bills/latest/<id>", "get_latest_bill", do.latest_bill),
-    ("GET", "/bills/<id>", "get_bill", do.get("bills")),
-    ("DELETE", "/bills/<id>", "delete_bill", do.delete_bill),
-    ("PUT", "/bills/<id>/status", "set_bill_status", do.set_bill_status),
-    ("PUT", "/bills/<id>/lock", "lock_bill", do.lock_bill),
-    ("GET", "/bills/<id>/lineitems", "list_bill_line_items", do.list_line_items),
-    ("GET", "/bills/<id>/lineitems/<line_id>", "get_bill_line_item", do.get_line_item),
-    *_crud("/notifications/configurations", "notifications", "notification", "notifications", eventName="eventName"),
-    *_crud(WEBHOOKS, "webhooks", "webhook", "webhooks"),
-    ("PUT", f"{WEBHOOKS}/<id>/active", "set_webhook_active", do.set_webhook_active),
-    *_crud("/integrationconfigs", "integrations", "integration_config", "integration_configs"),
-    *_crud("/picklists/currency", "currencies", "currency", "currencies", codes="code"),
-    ("GET", "/organizationconfig", "get_organization_config", do.get_config),
-    ("PUT", "/organizationconfig", "update_organization_config", do.update_config),
-)
+    "get_external_mapping_configuration": ("GET", "/externalmappingconfiguration", do.mapping_configuration),
+    "submit_measurements": ("POST", "/measurements", do.submit_measurements),
+    "create_bill_job": ("POST", "/billjobs", do.create_bill_job),
+    "recalculate_bills": ("POST", "/billjobs/recalculate", do.recalculate_bills),
+    "list_bill_jobs": ("GET", "/billjobs", do.list_bill_jobs),
+    "get_bill_job": ("GET", "/billjobs/<id>", do.get("bill_jobs")),
+    "cancel_bill_job": ("POST", "/billjobs/<id>/cancel", do.cancel_bill_job),
+    "list_bills": ("GET", "/bills", do.list_bills),
+    "approve_bills": ("POST", "/bills/approve", do.approve_bills),
+    "get_latest_bill": ("GET", "/bills/latest/<id>", do.latest_bill),
+    "get_bill": ("GET", "/bills/<id>", do.get("bills")),
+    "delete_bill": ("DELETE", "/bills/<id>", do.delete_bill),
+    "set_bill_status": ("PUT", "/bills/<id>/status", do.set_bill_status),
+    "lock_bill": ("PUT", "/bills/<id>/lock", do.lock_bill),
+    "list_bill_line_items": ("GET", "/bills/<id>/lineitems", do.list_line_items),
+    "get_bill_line_item": ("GET", "/bills/<id>/lineitems/<line_id>", do.get_line_item),
+    **_crud("/notifications/configurations", "notifications", "notification", "notifications", eventName="eventName"),
+    **_crud(WEBHOOKS, "webhooks", "webhook", "webhooks"),
+    "set_webhook_active": ("PUT", f"{WEBHOOKS}/<id>/active", do.set_webhook_active),
+    **_crud("/integrationconfigs", "integrations", "integration_config", "integration_configs"),
+    **_crud("/picklists/currency", "currencies", "currency", "currencies", codes="code"),
+    "get_organization_config": ("GET", "/organizationconfig", do.get_config),
+    "update_organization_config": ("PUT", "/organizationconfig", do.update_config),
+}
 
 
 def routes(org: Bills) -> Blueprint:
     """The blueprint that answers for this organization."""
     blueprint = Blueprint("m3ter", __name__)
     blueprint.add_url_rule("/oauth/token", "token", lambda: _token(org), methods=["POST"])
-    known = set()
-    for method, path, name, operation in ROUTES:
-        if name not in known:
-            known.add(name)
-            blueprint.add_url_rule(
-                f"/organizations/<org_id>{path}",
-                name,
-                _view(org, operation),
-                methods=[method],
-                provide_automatic_options=False,
-            )
+    for name, (method, path, operation) in ROUTES.items():
+        blueprint.add_url_rule(f"/organizations/<org_id>{path}", name, _view(org, operation), methods=[method])
     blueprint.register_error_handler(Refused, lambda error: refusal(error.status, str(error)))
     return blueprint
 

@@ -1,0 +1,261 @@
+"""What makes the standing account plans equal the wanted ones, with no overlap at any moment on the way."""
+
+import random
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from itertools import combinations, count, pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connector.account_plans import Current, Interval
+from connector.errors import Parked
+from connector.subscriptions import Change, Create, Move, Replace, desired_plans, plan_changes
+from tests.builders import ADDON, APR, BASIC, FEB, JAN, MAR, MAY, PLANS, PRO, current_plan, interval
+from tests.rules.lifecycles import Life, lives
+
+DAY = timedelta(days=1)
+END_OF_TIME = datetime.max.replace(tzinfo=JAN.tzinfo)
+JAN_20 = JAN + 19 * DAY
+
+BASIC_NOW = current_plan(BASIC, JAN)
+PRO_NOW = current_plan(PRO, JAN)
+BASIC_THEN = current_plan(BASIC, JAN, FEB)
+PRO_SINCE = current_plan(PRO, FEB)
+ADDON_NOW = current_plan(ADDON, JAN)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "current", "changes"),
+    [
+        pytest.param([], [], [], id="nothing wanted, nothing there"),
+        pytest.param([interval(BASIC, JAN)], [BASIC_NOW], [], id="all is as wanted"),
+        pytest.param([interval(BASIC, JAN, FEB)], [BASIC_THEN], [], id="a plan that has ended stays ended"),
+        pytest.param([interval(BASIC, JAN)], [], [Create(interval(BASIC, JAN))], id="new subscription starts the plan"),
+        pytest.param(
+            [interval(BASIC, JAN, FEB), interval(PRO, FEB)],
+            [],
+            [Create(interval(BASIC, JAN, FEB)), Create(interval(PRO, FEB))],
+            id="a history recovered whole starts its plans, the ended ones too",
+        ),
+        pytest.param(
+            [interval(BASIC, JAN, FEB)], [BASIC_NOW], [Move(BASIC_NOW, JAN, FEB)], id="cancellation ends the plan"
+        ),
+        pytest.param(
+            [interval(BASIC, JAN)], [BASIC_THEN], [Move(BASIC_THEN, JAN, None)], id="cancellation removed opens the end"
+        ),
+        pytest.param(
+            [interval(BASIC, JAN, MAR)], [BASIC_THEN], [Move(BASIC_THEN, JAN, MAR)], id="cancellation put off"
+        ),
+        pytest.param(
+            [interval(BASIC, JAN, FEB), interval(PRO, FEB)],
+            [BASIC_NOW],
+            [Replace(BASIC_NOW, interval(PRO, FEB))],
+            id="change of plan replaces it in one call",
+        ),
+        pytest.param(
+            [interval(BASIC, JAN, FEB), interval(PRO, FEB, MAR), interval(BASIC, MAR)],
+            [BASIC_NOW],
+            [Replace(BASIC_NOW, interval(PRO, FEB, MAR)), Create(interval(BASIC, MAR))],
+            id="two changes recovered together",
+        ),
+        pytest.param(
+            [interval(BASIC, JAN, FEB), interval(BASIC, MAR)],
+            [BASIC_NOW],
+            [Move(BASIC_NOW, JAN, FEB), Create(interval(BASIC, MAR))],
+            id="cancellation and reactivation recovered together",
+        ),
+        pytest.param(
+            [interval(BASIC, JAN, FEB), interval(BASIC, MAR)],
+            [BASIC_THEN],
+            [Create(interval(BASIC, MAR))],
+            id="reactivation starts a plan of its own, the ended one stays",
+        ),
+        pytest.param(
+            [interval(BASIC, JAN, FEB), interval(PRO, FEB)],
+            [PRO_NOW],
+            [Move(PRO_NOW, FEB, None), Create(interval(BASIC, JAN, FEB))],
+            id="changed was seen before created: its start moves, the first plan is added before it",
+        ),
+        pytest.param(
+            [interval(BASIC, JAN, JAN_20), interval(PRO, JAN_20)],
+            [BASIC_THEN, PRO_SINCE],
+            [Move(BASIC_THEN, JAN, JAN_20), Move(PRO_SINCE, JAN_20, None)],
+            id="boundary moves earlier: the old plan gives way before the new one grows",
+        ),
+        pytest.param(
+            [interval(BASIC, JAN, MAR), interval(PRO, MAR)],
+            [BASIC_THEN, PRO_SINCE],
+            [Move(PRO_SINCE, MAR, None), Move(BASIC_THEN, JAN, MAR)],
+            id="boundary moves later: the new plan gives way before the old one grows",
+        ),
+        pytest.param(
+            [interval(BASIC, JAN, FEB), interval(PRO, FEB, MAR), interval("x-USD", MAR)],
+            [BASIC_NOW, current_plan("x-USD", FEB)],
+            [
+                Move(current_plan("x-USD", FEB), MAR, None),
+                Replace(BASIC_NOW, interval(PRO, FEB, MAR)),
+            ],
+            id="late older state takes its place in the middle",
+        ),
+        pytest.param(
+            [interval(BASIC, JAN, FEB), interval(ADDON, JAN), interval(PRO, FEB)],
+            [BASIC_NOW, ADDON_NOW],
+            [Replace(BASIC_NOW, interval(PRO, FEB))],
+            id="other items of the subscription are left alone",
+        ),
+        pytest.param(
+            [interval(BASIC, JAN), interval(ADDON, FEB)],
+            [BASIC_NOW],
+            [Create(interval(ADDON, FEB))],
+            id="an addon bought later ends nothing",
+        ),
+        pytest.param(
+            [interval(BASIC, JAN), interval(ADDON, JAN, FEB)],
+            [BASIC_NOW, ADDON_NOW],
+            [Move(ADDON_NOW, JAN, FEB)],
+            id="an addon removed",
+        ),
+        pytest.param(
+            [interval(BASIC, JAN, APR), interval(BASIC, MAY)],
+            [current_plan(BASIC, MAR), BASIC_THEN],
+            [Move(BASIC_THEN, JAN, APR), Move(current_plan(BASIC, MAR), MAY, None)][::-1],
+            id="one item's two plans are told apart by their time",
+        ),
+    ],
+)
+def test_the_changes_are_these(wanted, current, changes):
+    assert plan_changes(wanted, current) == changes
+
+
+@pytest.mark.parametrize(
+    ("wanted", "current"),
+    [
+        pytest.param([], [BASIC_NOW], id="no plan is wanted any more"),
+        pytest.param([interval(PRO, JAN)], [BASIC_NOW], id="another plan is wanted from the same moment"),
+        pytest.param([interval(BASIC, JAN)], [BASIC_THEN, current_plan(BASIC, MAR)], id="one period less is wanted"),
+    ],
+)
+def test_a_plan_for_which_the_history_has_no_period_parks_by_its_code(wanted, current):
+    with pytest.raises(Parked, match=current[-1].code) as parked:
+        plan_changes(wanted, current)
+    assert parked.value.cause.code == "plan_not_wanted"
+
+
+@dataclass
+class M3ter:
+    """As much of m3ter as account plans need: ends are exclusive, and one product has one plan at a time."""
+
+    # None: all plans are of one product.
+    product_of: dict[str, str] | None = None
+    plans: dict[str, Current] = field(default_factory=dict)
+    _ids: "count[int]" = field(default_factory=lambda: count(1))
+
+    def carry_out(self, change: Change) -> None:
+        match change:
+            case Move(current, start, end):
+                self._put(replace(self._mine(current), start=start, end=end))
+            case Replace(current, wanted):
+                self._put(replace(self._mine(current), end=wanted.start), check=False)
+                self._add(wanted)
+            case Create(wanted):
+                self._add(wanted)
+
+    def periods(self) -> set[tuple[str, str, datetime, datetime | None]]:
+        return {(one.item_price_id, one.plan_id, one.start, one.end) for one in self.plans.values()}
+
+    def _mine(self, current: Current) -> Current:
+        return self.plans[str(current.m3ter_id)]
+
+    def _add(self, wanted: Interval) -> None:
+        row = next(self._ids)
+        self._put(
+            current_plan(
+                wanted.item_price_id, wanted.start, wanted.end, plan_id=wanted.plan_id, id=row, m3ter_id=f"m{row}"
+            )
+        )
+
+    def _put(self, plan: Current, *, check: bool = True) -> None:
+        self.plans[str(plan.m3ter_id)] = plan
+        assert plan.end is None or plan.start < plan.end, "m3ter refuses a plan that ends before it starts"
+        if check:
+            for one, other in combinations(self.plans.values(), 2):
+                assert not (self._product(one) == self._product(other) and overlap(one, other)), (
+                    "m3ter refuses an overlap"
+                )
+
+    def _product(self, plan: Current) -> str:
+        return "the product" if self.product_of is None else self.product_of[plan.item_price_id]
+
+
+def overlap(one: Current, other: Current) -> bool:
+    return one.start < (other.end or END_OF_TIME) and other.start < (one.end or END_OF_TIME)
+
+
+def converge(m3ter: M3ter, wanted: list[Interval]) -> None:
+    """What a sync does; afterwards a second one has nothing to do."""
+    for change in plan_changes(wanted, list(m3ter.plans.values())):
+        m3ter.carry_out(change)
+    assert m3ter.periods() == {(one.item_price_id, one.plan_id, one.start, one.end) for one in wanted}
+    assert plan_changes(wanted, list(m3ter.plans.values())) == []
+
+
+def arrive(m3ter: M3ter, life: Life, batches: list[int], order: random.Random) -> None:
+    """The states come in any order, several at a time, with a sync after each batch."""
+    coming = order.sample(life.states, len(life.states))
+    seen: list[int] = []
+    for size in [*batches, len(coming)]:
+        seen += [coming.index(state) for state in coming[len(seen) : len(seen) + size]]
+        history = sorted((coming[position] for position in seen), key=lambda state: state.resource_version or 0)
+        converge(m3ter, desired_plans(history, PLANS))
+
+
+orders = st.randoms(use_true_random=False)
+batches = st.lists(st.integers(1, 3), max_size=12)
+
+
+@given(lives(items=((BASIC,), (PRO,), (ADDON,)), shortest_pause=5 * DAY), batches, orders)
+def test_states_in_any_order_end_in_the_right_plans_of_one_product(life, batches, order):
+    m3ter = M3ter()
+    arrive(m3ter, life, batches, order)
+    assert {(item, start, end) for item, _, start, end in m3ter.periods()} == set(life.periods())
+
+
+@given(lives(shortest_pause=5 * DAY), batches, orders)
+def test_states_in_any_order_end_in_the_right_plans_of_several_products(life, batches, order):
+    m3ter = M3ter(product_of={BASIC: "product", PRO: "product", ADDON: "seats"})
+    arrive(m3ter, life, batches, order)
+    assert {(item, start, end) for item, _, start, end in m3ter.periods()} == set(life.periods())
+
+
+@st.composite
+def timelines(draw: st.DrawFn) -> list[Interval]:
+    """Plans of one product one after another, with or without gaps."""
+    days = sorted(draw(st.sets(st.integers(0, 60), min_size=1, max_size=8)))
+    chain = []
+    for start, end in pairwise([*days, None]):
+        name = draw(st.sampled_from([BASIC, PRO, ADDON, None]))
+        if name is not None and start is not None:
+            last = end if end is not None or draw(st.booleans()) else start + 1
+            chain.append(interval(name, JAN + start * DAY, None if last is None else JAN + last * DAY))
+    return chain
+
+
+@given(timelines(), timelines())
+def test_any_plans_of_one_product_become_any_others_without_overlap_or_park(standing, wanted):
+    m3ter = M3ter()
+    for one in standing:
+        m3ter.carry_out(Create(one))
+    try:
+        converge(m3ter, wanted)
+    except Parked:
+        assert m3ter.periods() == {(one.item_price_id, one.plan_id, one.start, one.end) for one in standing}
+
+
+@given(lives(shortest_pause=5 * DAY))
+def test_states_in_their_own_order_one_by_one_never_park(life):
+    m3ter = M3ter(product_of={BASIC: "product", PRO: "product", ADDON: "seats"})
+    for last in range(1, len(life.states) + 1):
+        converge(m3ter, desired_plans(life.states[:last], PLANS))
+    assert {(item, start, end) for item, _, start, end in m3ter.periods()} == set(life.periods())
