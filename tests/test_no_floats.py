@@ -35,6 +35,7 @@ SECONDS = {
     ("errors.py", "__init__"): "how long to wait",
     ("leases.py", "take"): "how long a lease lasts",
     ("leases.py", "held"): "how long a lease lasts",
+    ("services.py", "build"): "the pause before a repeat",
     ("syncs.py", "_Outcome"): "how long to wait",
     ("syncs.py", "_later"): "how long to wait",
 }

@@ -343,8 +343,7 @@ def test_two_equal_new_lines_after_a_missing_answer_are_left_to_a_person(renewed
 
 def test_price_that_ignores_our_amount_stops_at_the_first_line(renewed: tuple[World, str]) -> None:
     world, invoice_id = renewed
-    world.chargebee.item_prices[CALLS_PRICE]["pricing_model"] = "stairstep"
-    world.chargebee.item_prices[CALLS_PRICE]["tiers"] = [{"starting_unit": 1, "price": 5}]
+    world.chargebee.settings.price_override = False
     bill_id = world.bill({"subtotal": 7}, {"subtotal": 8})
     world.poll()
     row = world.sync("bill", bill_id)

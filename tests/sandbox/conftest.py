@@ -61,7 +61,9 @@ class ChargebeeHttp:
     def get(self, path: str, **options: Any) -> TestResponse:
         return self.client.get(f"/chargebee/api/v2/{path}", **{"auth": self.login, **options})
 
-    def post(self, path: str, form: dict[str, Any] | None = None, key: str | None = None, **options: Any) -> TestResponse:
+    def post(
+        self, path: str, form: dict[str, Any] | None = None, key: str | None = None, **options: Any
+    ) -> TestResponse:
         headers = {"chargebee-idempotency-key": key} if key else {}
         options = {"auth": self.login, "headers": headers, **options}
         return self.client.post(f"/chargebee/api/v2/{path}", data=form or {}, **options)

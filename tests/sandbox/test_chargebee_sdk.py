@@ -33,7 +33,9 @@ def test_customers_are_created_changed_read_and_listed(chargebee_sdk: Chargebee)
     assert (changed.company, changed.email) == ("Acme Ltd", None)
     assert changed.resource_version > created.customer.resource_version
     assert chargebee_sdk.Customer.retrieve("acme").customer.raw_data == changed.raw_data
-    [row] = chargebee_sdk.Customer.list({"company": {"STARTS_WITH": "Acme"}, "updated_at": {"AFTER": FEB_1 - 9_999_999}}).list
+    [row] = chargebee_sdk.Customer.list(
+        {"company": {"STARTS_WITH": "Acme"}, "updated_at": {"AFTER": FEB_1 - 9_999_999}}
+    ).list
     assert row.customer.id == "acme"
     chargebee_sdk.Customer.delete("acme")
     assert chargebee_sdk.Customer.list().list == []
@@ -42,9 +44,24 @@ def test_customers_are_created_changed_read_and_listed(chargebee_sdk: Chargebee)
 
 def test_a_catalogue_is_created_read_and_listed(chargebee_sdk: Chargebee):
     family = chargebee_sdk.ItemFamily.create({"id": "saas", "name": "SaaS"}).item_family
-    chargebee_sdk.Item.create({"id": "calls", "name": "Calls", "type": "charge", "item_family_id": family.id, "metadata": json.dumps({"A": 1})})
+    chargebee_sdk.Item.create(
+        {
+            "id": "calls",
+            "name": "Calls",
+            "type": "charge",
+            "item_family_id": family.id,
+            "metadata": json.dumps({"A": 1}),
+        }
+    )
     price = chargebee_sdk.ItemPrice.create(
-        {"id": "calls-EUR", "name": "Calls EUR", "item_id": "calls", "price": 0, "currency_code": "EUR", "pricing_model": "flat_fee"}
+        {
+            "id": "calls-EUR",
+            "name": "Calls EUR",
+            "item_id": "calls",
+            "price": 0,
+            "currency_code": "EUR",
+            "pricing_model": "flat_fee",
+        }
     ).item_price
     assert (price.item_type, price.currency_code, price.period) == ("charge", "EUR", None)
     assert chargebee_sdk.ItemFamily.retrieve("saas").item_family.name == "SaaS"
@@ -53,7 +70,10 @@ def test_a_catalogue_is_created_read_and_listed(chargebee_sdk: Chargebee):
     assert chargebee_sdk.ItemPrice.update("calls-EUR", {"status": "archived"}).item_price.status == "archived"
     assert [row.item_family.id for row in chargebee_sdk.ItemFamily.list().list] == ["saas"]
     assert [row.item.id for row in chargebee_sdk.Item.list({"type": {"is": "charge"}}).list] == ["calls"]
-    assert [row.item_price.id for row in chargebee_sdk.ItemPrice.list({"item_id": {"is": "calls"}, "sort_by": {"asc": "name"}}).list] == ["calls-EUR"]
+    assert [
+        row.item_price.id
+        for row in chargebee_sdk.ItemPrice.list({"item_id": {"is": "calls"}, "sort_by": {"asc": "name"}}).list
+    ] == ["calls-EUR"]
     with pytest.raises(chargebee.InvalidRequestError) as caught:
         chargebee_sdk.ItemPrice.create({"id": "calls-EUR", "name": "Other", "item_id": "calls", "price": 0})
     assert (caught.value.http_status_code, caught.value.api_error_code) == (400, "duplicate_entry")
@@ -61,20 +81,31 @@ def test_a_catalogue_is_created_read_and_listed(chargebee_sdk: Chargebee):
 
 def test_a_subscription_lives_from_its_creation_to_its_cancellation(shop: Sandbox, chargebee_sdk: Chargebee):
     items = [{"item_price_id": "pro-USD"}]
-    created = chargebee_sdk.Subscription.create_with_items("acme", {"id": "s2", "subscription_items": items, "create_pending_invoices": True})
+    created = chargebee_sdk.Subscription.create_with_items(
+        "acme", {"id": "s2", "subscription_items": items, "create_pending_invoices": True}
+    )
     assert created.subscription.status == "active"
     assert created.subscription.current_term_end == FEB_1
     assert created.customer.id == "acme"
-    assert (created.invoice.status, created.invoice.first_invoice, created.invoice.total) == ("payment_due", True, 10_000)
+    assert (created.invoice.status, created.invoice.first_invoice, created.invoice.total) == (
+        "payment_due",
+        True,
+        10_000,
+    )
     assert chargebee_sdk.Subscription.retrieve("s2").subscription.subscription_items[0].item_price_id == "pro-USD"
-    changed = chargebee_sdk.Subscription.update_for_items("s2", {"subscription_items": [{"item_price_id": "max-USD"}]}).subscription
+    changed = chargebee_sdk.Subscription.update_for_items(
+        "s2", {"subscription_items": [{"item_price_id": "max-USD"}]}
+    ).subscription
     assert [item.item_price_id for item in changed.subscription_items] == ["max-USD"]
     rows = chargebee_sdk.Subscription.list({"customer_id": {"is": "acme"}, "item_price_id": {"is": "max-USD"}}).list
     assert [(row.subscription.id, row.customer.id) for row in rows] == [("s2", "acme")]
     leaving = chargebee_sdk.Subscription.cancel_for_items("s2", {"end_of_term": True}).subscription
     assert (leaving.status, leaving.cancelled_at) == ("non_renewing", FEB_1)
     assert chargebee_sdk.Subscription.remove_scheduled_cancellation("s2").subscription.status == "active"
-    assert chargebee_sdk.Subscription.cancel_for_items("s2", {"cancel_option": "immediately"}).subscription.status == "cancelled"
+    assert (
+        chargebee_sdk.Subscription.cancel_for_items("s2", {"cancel_option": "immediately"}).subscription.status
+        == "cancelled"
+    )
     assert chargebee_sdk.Subscription.reactivate("s2").subscription.status == "active"
     assert chargebee_sdk.Subscription.pause("s2", {"pause_option": "immediately"}).subscription.status == "paused"
     assert chargebee_sdk.Subscription.resume("s2", {"resume_option": "immediately"}).subscription.status == "active"
@@ -89,7 +120,9 @@ def test_a_subscription_lives_from_its_creation_to_its_cancellation(shop: Sandbo
 def test_charges_go_onto_a_pending_invoice_which_is_then_closed(shop: Sandbox, draft_id: str, chargebee_sdk: Chargebee):
     query = {"subscription_id": {"is": "sub"}, "status": {"is": "pending"}, "sort_by": {"asc": "date"}, "limit": 100}
     assert [row.invoice.id for row in chargebee_sdk.Invoice.list(query).list] == [draft_id]
-    assert [row.invoice.id for row in chargebee_sdk.Invoice.invoices_for_subscription("sub", {"limit": 2}).list][-1] == draft_id
+    assert [row.invoice.id for row in chargebee_sdk.Invoice.invoices_for_subscription("sub", {"limit": 2}).list][
+        -1
+    ] == draft_id
     charge = {
         "item_price": {"item_price_id": "calls-USD", "unit_price": 2900, "date_from": FEB_1, "date_to": MAR_1},
         "comment": "m3ter bill b line 1",
@@ -101,7 +134,9 @@ def test_charges_go_onto_a_pending_invoice_which_is_then_closed(shop: Sandbox, d
     line = added.invoice.line_items[-1]
     assert (line.entity_type, line.entity_id, line.amount) == ("charge_item_price", "calls-USD", 2900)
     assert (line.date_from, line.date_to, line.quantity) == (FEB_1, MAR_1, 1)
-    adhoc = chargebee_sdk.Invoice.add_charge(draft_id, {"amount": 150, "description": "Calls", "line_item": {"date_from": FEB_1}}).invoice
+    adhoc = chargebee_sdk.Invoice.add_charge(
+        draft_id, {"amount": 150, "description": "Calls", "line_item": {"date_from": FEB_1}}
+    ).invoice
     assert (adhoc.line_items[-1].entity_type, adhoc.line_items[-1].description) == ("adhoc", "Calls")
     less = chargebee_sdk.Invoice.delete_line_items(draft_id, {"line_items": [{"id": adhoc.line_items[-1].id}]}).invoice
     assert (less.sub_total, less.total, less.amount_due) == (12_900, 12_900, 12_900)
@@ -118,13 +153,19 @@ def test_charges_go_onto_a_pending_invoice_which_is_then_closed(shop: Sandbox, d
 
 
 def test_comments_are_written_and_read(shop: Sandbox, chargebee_sdk: Chargebee):
-    written = chargebee_sdk.Comment.create({"entity_type": "customer", "entity_id": "acme", "notes": "m3ter: x"}).comment
-    [row] = chargebee_sdk.Comment.list({"entity_type": "customer", "entity_id": "acme", "sort_by": {"asc": "created_at"}}).list
+    written = chargebee_sdk.Comment.create(
+        {"entity_type": "customer", "entity_id": "acme", "notes": "m3ter: x"}
+    ).comment
+    [row] = chargebee_sdk.Comment.list(
+        {"entity_type": "customer", "entity_id": "acme", "sort_by": {"asc": "created_at"}}
+    ).list
     assert row.comment.raw_data == written.raw_data
 
 
 def test_events_are_listed_and_retrieved(shop: Sandbox, chargebee_sdk: Chargebee):
-    rows = chargebee_sdk.Event.list({"event_type": {"IN": json.dumps(["subscription_created"])}, "sort_by": {"asc": "occurred_at"}}).list
+    rows = chargebee_sdk.Event.list(
+        {"event_type": {"IN": json.dumps(["subscription_created"])}, "sort_by": {"asc": "occurred_at"}}
+    ).list
     [event] = [row.event for row in rows]
     assert (event.source, event.api_version) == ("admin_console", "v2")
     assert chargebee_sdk.Event.retrieve(event.id).event.raw_data == event.raw_data
@@ -173,13 +214,17 @@ def test_a_list_is_read_page_by_page(box: Sandbox, chargebee_sdk: Chargebee):
 @pytest.mark.parametrize(
     ("fault", "error"),
     [
-        pytest.param({"kind": "status", "status": 429, "retry_after": 3}, chargebee.OperationFailedError, id="rate limit"),
+        pytest.param(
+            {"kind": "status", "status": 429, "retry_after": 3}, chargebee.OperationFailedError, id="rate limit"
+        ),
         pytest.param({"kind": "status", "status": 500}, chargebee.OperationFailedError, id="internal error"),
         pytest.param({"kind": "status", "status": 503}, chargebee.OperationFailedError, id="unavailable"),
         pytest.param({"kind": "status", "status": 409}, chargebee.InvalidRequestError, id="wrong state"),
     ],
 )
-def test_an_ordered_status_is_an_error_of_its_class(box: Sandbox, chargebee_sdk: Chargebee, fault: dict[str, Any], error: type[chargebee.APIError]):
+def test_an_ordered_status_is_an_error_of_its_class(
+    box: Sandbox, chargebee_sdk: Chargebee, fault: dict[str, Any], error: type[chargebee.APIError]
+):
     box.faults.order("chargebee", "list_customers", **fault)
     with pytest.raises(error) as caught:
         chargebee_sdk.Customer.list()

@@ -15,10 +15,17 @@ JAN, FEB, MAR = "2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z", "2026-03-01T00:0
 def test_accounts_are_created_replaced_read_listed_and_deleted(m3ter_sdk: M3ter):
     address = {"address_line1": "1 High St", "post_code": "N1 1AA"}
     created = m3ter_sdk.accounts.create(
-        name="Acme", code="acme", email_address="ap@acme.test", currency="EUR", address=address, custom_fields={"tier": "gold"}
+        name="Acme",
+        code="acme",
+        email_address="ap@acme.test",
+        currency="EUR",
+        address=address,
+        custom_fields={"tier": "gold"},
     )
     assert (created.version, created.code, len(created.id)) == (1, "acme", 36)
-    changed = m3ter_sdk.accounts.update(created.id, name="Acme Ltd", code="acme", email_address="ap@acme.test", version=1)
+    changed = m3ter_sdk.accounts.update(
+        created.id, name="Acme Ltd", code="acme", email_address="ap@acme.test", version=1
+    )
     assert (changed.version, changed.name, changed.address, changed.custom_fields) == (2, "Acme Ltd", None, None)
     assert m3ter_sdk.accounts.retrieve(created.id) == changed
     assert [account.id for account in m3ter_sdk.accounts.list(codes=["acme", "nobody"])] == [created.id]
@@ -37,18 +44,36 @@ def test_a_list_is_read_page_by_page_newest_first(box: Sandbox, m3ter_sdk: M3ter
 def test_a_catalogue_is_created_and_listed(m3ter_sdk: M3ter):
     product = m3ter_sdk.products.create(name="API", code="api")
     meter = m3ter_sdk.meters.create(
-        name="Calls", code="api_calls", product_id=product.id, data_fields=[{"category": "MEASURE", "code": "calls", "name": "Calls"}]
+        name="Calls",
+        code="api_calls",
+        product_id=product.id,
+        data_fields=[{"category": "MEASURE", "code": "calls", "name": "Calls"}],
+        derived_fields=[],
     )
     aggregation = m3ter_sdk.aggregations.create(
-        name="Calls", code="calls", meter_id=meter.id, target_field="calls", aggregation="SUM", rounding="UP", quantity_per_unit=100, unit="hundred"
+        name="Calls",
+        code="calls",
+        meter_id=meter.id,
+        target_field="calls",
+        aggregation="SUM",
+        rounding="UP",
+        quantity_per_unit=100,
+        unit="hundred",
     )
     template = m3ter_sdk.plan_templates.create(
-        name="Monthly", product_id=product.id, currency="USD", standing_charge=10, bill_frequency="MONTHLY", code="monthly"
+        name="Monthly",
+        product_id=product.id,
+        currency="USD",
+        standing_charge=10,
+        bill_frequency="MONTHLY",
+        code="monthly",
     )
     plan = m3ter_sdk.plans.create(name="Pro", code="pro", plan_template_id=template.id)
     assert plan.product_id == product.id
     bands = [{"lower_limit": 0, "fixed_price": 0, "unit_price": 0.25}]
-    pricing = m3ter_sdk.pricings.create(plan_id=plan.id, aggregation_id=aggregation.id, start_date=JAN, pricing_bands=bands, cumulative=True)
+    pricing = m3ter_sdk.pricings.create(
+        plan_id=plan.id, aggregation_id=aggregation.id, start_date=JAN, pricing_bands=bands, cumulative=True
+    )
     assert pricing.pricing_bands is not None
     assert pricing.pricing_bands[0].unit_price == 0.25
     assert m3ter_sdk.products.retrieve(product.id) == product
@@ -79,10 +104,18 @@ def test_account_plans_are_attached_ended_listed_and_replaced(box: Sandbox, mete
     both = m3ter_sdk.account_plans.list(account=metered["account"], includeall=True)
     assert [plan.id for plan in both] == [second.id, first.id]
     ended = m3ter_sdk.account_plans.update(
-        second.id, account_id=metered["account"], plan_id=metered["other_plan"], code="second", start_date=FEB, end_date=MAR, version=1
+        second.id,
+        account_id=metered["account"],
+        plan_id=metered["other_plan"],
+        code="second",
+        start_date=FEB,
+        end_date=MAR,
+        version=1,
     )
     assert (ended.version, str(ended.end_date)) == (2, "2026-03-01 00:00:00+00:00")
-    third = m3ter_sdk.account_plans.create(account_id=metered["account"], plan_id=metered["plan"], start_date=MAR, code="third")
+    third = m3ter_sdk.account_plans.create(
+        account_id=metered["account"], plan_id=metered["plan"], start_date=MAR, code="third"
+    )
     assert [plan.id for plan in m3ter_sdk.account_plans.list(ids=[third.id])] == [third.id]
     m3ter_sdk.account_plans.delete(third.id)
     assert len(m3ter_sdk.account_plans.list(account=metered["account"], includeall=True).data) == 2
@@ -101,7 +134,9 @@ def test_external_mappings_are_found_from_both_sides(metered: dict[str, str], m3
     of_external = m3ter_sdk.external_mappings.list_by_external_entity(
         quote(external_id, safe=""), system="Chargebee", external_table="Subscription"
     )
-    listed = m3ter_sdk.external_mappings.list(external_system_id="Chargebee", m3ter_ids=[metered["account_plan"]], page_size=200)
+    listed = m3ter_sdk.external_mappings.list(
+        external_system_id="Chargebee", m3ter_ids=[metered["account_plan"]], page_size=200
+    )
     assert of_entity.data[0].to_dict() == of_external.data[0].to_dict() == listed.data[0].to_dict() == mapping.to_dict()
     twin = m3ter_sdk.external_mappings.create(**{**_strings(mapping), "external_id": external_id})
     assert [found.id for found in m3ter_sdk.external_mappings.list()] == [twin.id, mapping.id]
@@ -121,20 +156,37 @@ def _strings(mapping: m3ter.types.ExternalMappingResponse) -> dict[str, str]:
 
 
 def test_usage_becomes_a_bill_that_is_approved_and_locked(metered: dict[str, str], m3ter_sdk: M3ter):
-    usage = {"uid": "u1", "meter": "api_calls", "account": "acme", "ts": "2026-01-10T12:00:00Z", "measure": {"calls": 250}}
+    usage = {
+        "uid": "u1",
+        "meter": "api_calls",
+        "account": "acme",
+        "ts": "2026-01-10T12:00:00Z",
+        "measure": {"calls": 250},
+    }
     assert m3ter_sdk.usage.submit(measurements=[usage]).result == "accepted"
     job = m3ter_sdk.bill_jobs.create(account_ids=[metered["account"]], bill_date="2026-02-01")
     done = m3ter_sdk.bill_jobs.retrieve(job.id)
     assert (job.status, done.status, done.type, len(done.bill_ids or [])) == ("PENDING", "COMPLETE", "CREATE", 1)
     assert [found.id for found in m3ter_sdk.bill_jobs.list(status="COMPLETE")] == [job.id]
     [bill] = m3ter_sdk.bills.list(status="PENDING", include_bill_total=True, account_id=metered["account"])
-    assert (bill.bill_total, bill.currency, str(bill.start_date), str(bill.end_date)) == (2.5, "USD", "2026-01-01", "2026-02-01")
+    assert (bill.bill_total, bill.currency, str(bill.start_date), str(bill.end_date)) == (
+        2.5,
+        "USD",
+        "2026-01-01",
+        "2026-02-01",
+    )
     assert bill.line_items is not None
     [line] = bill.line_items
     assert (line.line_item_type, line.subtotal, line.units, line.unit) == ("USAGE", 2.5, 250, "calls")
-    assert (line.plan_id, line.pricing_id, line.aggregation_id) == (metered["plan"], metered["pricing"], metered["aggregation"])
+    assert (line.plan_id, line.pricing_id, line.aggregation_id) == (
+        metered["plan"],
+        metered["pricing"],
+        metered["aggregation"],
+    )
     assert m3ter_sdk.bills.approve(bill_ids=[bill.id]).message
-    [row] = m3ter_sdk.bills.list(status="APPROVED", exclude_line_items=True, bill_date_start="2026-02-01", bill_date_end="2026-02-02")
+    [row] = m3ter_sdk.bills.list(
+        status="APPROVED", exclude_line_items=True, bill_date_start="2026-02-01", bill_date_end="2026-02-02"
+    )
     assert (row.id, row.bill_total, row.line_items) == (bill.id, None, None)
     assert m3ter_sdk.bills.update_status(bill.id, status="PENDING").status == "PENDING"
     assert m3ter_sdk.bills.update_status(bill.id, status="APPROVED").status == "APPROVED"
@@ -162,9 +214,13 @@ def test_notifications_and_webhook_destinations_are_set_up(m3ter_sdk: M3ter):
     notification = m3ter_sdk.notification_configurations.create(
         name="Approved", code="approved", description="A bill was approved", event_name="billing.bill.updated"
     )
-    assert [found.id for found in m3ter_sdk.notification_configurations.list(event_name="billing.bill.updated")] == [notification.id]
+    assert [found.id for found in m3ter_sdk.notification_configurations.list(event_name="billing.bill.updated")] == [
+        notification.id
+    ]
     credentials = {"type": "M3TER_SIGNED_REQUEST", "api_key": "k", "secret": "s"}
-    webhook = m3ter_sdk.webhooks.create(name="Connector", description="x", url="https://x.test/hook", credentials=credentials)
+    webhook = m3ter_sdk.webhooks.create(
+        name="Connector", description="x", url="https://x.test/hook", credentials=credentials
+    )
     assert webhook.active is True
     assert m3ter_sdk.webhooks.retrieve(webhook.id) == webhook
     m3ter_sdk.webhooks.set_active(webhook.id, active=False)
@@ -199,7 +255,9 @@ def test_the_sdk_asks_for_a_token_before_every_call(box: Sandbox, m3ter_sdk: M3t
         pytest.param(500, m3ter.InternalServerError, id="internal error"),
     ],
 )
-def test_an_ordered_status_is_an_error_of_its_class(box: Sandbox, m3ter_sdk: M3ter, status: int, error: type[m3ter.APIStatusError]):
+def test_an_ordered_status_is_an_error_of_its_class(
+    box: Sandbox, m3ter_sdk: M3ter, status: int, error: type[m3ter.APIStatusError]
+):
     box.faults.order("m3ter", "list_accounts", "status", status=status)
     with pytest.raises(error) as caught:
         m3ter_sdk.accounts.list()

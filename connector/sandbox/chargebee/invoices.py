@@ -48,7 +48,7 @@ class Invoices(Customers):
         line = self._line(
             "charge_item_price",
             shown_name(price),
-            charge(price, quantity, unit_price, item_tiers),
+            charge(price, quantity, unit_price if self.settings.price_override else None, item_tiers),
             invoice,
             (date_from, date_to),
             subscription_id,

@@ -35,6 +35,7 @@ class Settings:
     pending_invoice_on_cancel: bool = False
     line_ids_change_on_close: bool = False
     enterprise_scale: bool = False
+    price_override: bool = True  # without it, the catalogue's price stands whatever the call says
     requests_per_minute: int | None = None
 
 

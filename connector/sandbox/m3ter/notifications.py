@@ -55,7 +55,12 @@ class Notifications(Organization):
                 self._webhook_queue.post("m3ter", event["id"], name, destination["id"])
 
     def _rules(self) -> dict[str, Rule]:
-        return {**super()._rules(), "webhooks": _active, "notifications": _active, "integrations": _enabled}
+        return {**super()._rules(), "webhooks": self._destination, "notifications": _active, "integrations": _enabled}
+
+    def _destination(self, row: Resource, current: Resource | None) -> Resource:
+        known = current["credentials"] if current else {"id": self._ids.uuid()}
+        credentials = {"id": known["id"], "version": 1, "destination": "WEBHOOK", **row["credentials"]}
+        return {"active": True, **row, "credentials": credentials}
 
 
 def _active(row: Resource, _: Resource | None) -> Resource:
