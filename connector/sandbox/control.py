@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from flask import Blueprint, Response, request
+from flask import Response, request
 
 from connector.sandbox import wire
 from connector.sandbox.chargebee.errors import Refused as ChargebeeRefused
@@ -30,12 +30,15 @@ class BadOrder(Exception):
     """A request to the control routes that makes no sense."""
 
 
-def routes(box: "Sandbox") -> Blueprint:
-    """The blueprint that controls this sandbox."""
-    blueprint = Blueprint("control", __name__)
-    for method, path, view in VIEWS:
-        blueprint.add_url_rule(path, view.__name__, _answering(view, box), methods=[method])
-    return blueprint
+def answer(box: "Sandbox", name: str) -> Response:
+    """What becomes of the current request to the control route of this name."""
+    view = VIEWS.get((request.method, name))
+    if view is None:
+        return refusal(404, f"there are: {', '.join(f'{method} /_control/{path}' for method, path in VIEWS)}")
+    try:
+        return Response(wire.dump(view(box, _order())), content_type="application/json")
+    except (BadOrder, ValueError, TypeError, ArithmeticError, ChargebeeRefused, M3terRefused) as error:
+        return refusal(400, str(error))
 
 
 def refusal(status: int, message: str) -> Response:
@@ -131,29 +134,19 @@ def act(box: "Sandbox", order: Resource) -> Resource:
     return {"result": getattr(getattr(box, str(provider)), str(action))(**arguments)}
 
 
-VIEWS: tuple[tuple[str, str, Callable[["Sandbox", Resource], Resource]], ...] = (
-    ("GET", "/state", show_state),
-    ("POST", "/time", move_time),
-    ("POST", "/faults", order_fault),
-    ("DELETE", "/faults", clear_faults),
-    ("GET", "/calls", show_calls),
-    ("DELETE", "/calls", clear_calls),
-    ("POST", "/deliver", deliver),
-    ("POST", "/snapshot", take_snapshot),
-    ("POST", "/restore", restore_snapshot),
-    ("POST", "/settings", change_settings),
-    ("POST", "/actions", act),
-)
-
-
-def _answering(view: Callable[["Sandbox", Resource], Resource], box: "Sandbox") -> Callable[[], Response]:
-    def answer() -> Response:
-        try:
-            return Response(wire.dump(view(box, _order())), content_type="application/json")
-        except (BadOrder, ValueError, TypeError, ArithmeticError, ChargebeeRefused, M3terRefused) as error:
-            return refusal(400, str(error))
-
-    return answer
+VIEWS: dict[tuple[str, str], Callable[["Sandbox", Resource], Resource]] = {
+    ("GET", "state"): show_state,
+    ("POST", "time"): move_time,
+    ("POST", "faults"): order_fault,
+    ("DELETE", "faults"): clear_faults,
+    ("GET", "calls"): show_calls,
+    ("DELETE", "calls"): clear_calls,
+    ("POST", "deliver"): deliver,
+    ("POST", "snapshot"): take_snapshot,
+    ("POST", "restore"): restore_snapshot,
+    ("POST", "settings"): change_settings,
+    ("POST", "actions"): act,
+}
 
 
 def _order() -> Resource:

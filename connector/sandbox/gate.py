@@ -8,20 +8,21 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from werkzeug.exceptions import HTTPException
-from werkzeug.routing import Map
 from werkzeug.test import EnvironBuilder
 from werkzeug.wrappers import Request, Response
 
-from connector.sandbox.chargebee.routes import refusal as chargebee_refusal
+from connector.sandbox.chargebee import routes as chargebee
 from connector.sandbox.faults import LateRequest
-from connector.sandbox.m3ter.routes import refusal as m3ter_refusal
+from connector.sandbox.m3ter import routes as m3ter
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
     from connector.sandbox.sandbox import Sandbox
 
+# The name under which requests on no route are noted, and faults for them are ordered.
 UNKNOWN = "unknown"
+PROVIDERS = {"chargebee": chargebee.PATHS, "m3ter": m3ter.PATHS}
 
 
 class Cut(ConnectionResetError):
@@ -45,17 +46,17 @@ class Call:
 class Gate:
     """A WSGI application around the providers' own."""
 
-    def __init__(self, box: "Sandbox", inner: "WSGIApplication", url_map: Map) -> None:
+    def __init__(self, box: "Sandbox", inner: "WSGIApplication") -> None:
         self._box = box
         self._inner = inner
-        self._urls = url_map
+        box.faults.operations = {provider: paths.names | {UNKNOWN} for provider, paths in PROVIDERS.items()}
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         provider = environ.get("PATH_INFO", "").lstrip("/").partition("/")[0]
-        if provider not in self._box.faults.operations:
+        if provider not in PROVIDERS:
             return self._inner(environ, start_response)
         request = Request(environ)
-        call = Call(provider, self._operation(environ), request.method, request.path)
+        call = Call(provider, _operation(provider, environ), request.method, request.path)
         call.query = request.query_string.decode("latin1")
         call.idempotency_key = request.headers.get("chargebee-idempotency-key")
         with self._box.lock:
@@ -96,12 +97,12 @@ class Gate:
         """Makes m3ter's tokens worthless."""
         self._box.m3ter.expire_tokens()
 
-    def _operation(self, environ: "WSGIEnvironment") -> str:
-        try:
-            endpoint, _ = self._urls.bind_to_environ(environ).match()
-        except HTTPException:
-            return UNKNOWN
-        return str(endpoint).partition(".")[2]
+
+def _operation(provider: str, environ: "WSGIEnvironment") -> str:
+    try:
+        return PROVIDERS[provider].match(environ)[0]
+    except HTTPException:
+        return UNKNOWN
 
 
 @dataclass
@@ -122,9 +123,9 @@ class Visit:
         status = int(self.detail["status"])
         message = self.detail.get("message", f"Ordered {status}")
         if self.provider == "chargebee":
-            response: Response = chargebee_refusal(status, message, self.detail.get("api_error_code"))
+            response: Response = chargebee.refusal(status, message, self.detail.get("api_error_code"))
         else:
-            response = m3ter_refusal(status, message)
+            response = m3ter.refusal(status, message)
         if "retry_after" in self.detail:
             response.headers["Retry-After"] = str(self.detail["retry_after"])
         return response

@@ -2,9 +2,9 @@
 
 import hmac
 import json
-from collections.abc import Callable
 
-from flask import Blueprint, Response, request
+from flask import Response, request
+from werkzeug.exceptions import HTTPException
 
 from connector.sandbox.chargebee import listings
 from connector.sandbox.chargebee import operations as do
@@ -12,6 +12,7 @@ from connector.sandbox.chargebee.errors import Refused, error_body
 from connector.sandbox.chargebee.forms import parse
 from connector.sandbox.chargebee.lifecycle import Lifecycle
 from connector.sandbox.chargebee.site import API_KEY_NAME
+from connector.sandbox.routing import Routes
 
 # By each operation's name, by which faults are ordered: its method, its path, and what it does.
 ROUTES: dict[str, tuple[str, str, do.Operation]] = {
@@ -77,36 +78,31 @@ ROUTES: dict[str, tuple[str, str, do.Operation]] = {
 }
 
 
-def routes(site: Lifecycle) -> Blueprint:
-    """The blueprint that answers for this site."""
-    blueprint = Blueprint("chargebee", __name__)
-    for name, (method, path, operation) in ROUTES.items():
-        blueprint.add_url_rule(path, name, _view(site, operation), methods=[method])
+PATHS = Routes((name, method, f"/chargebee/api/v2{path}") for name, (method, path, _) in ROUTES.items())
 
-    @blueprint.errorhandler(Refused)
-    def refused(error: Refused) -> Response:
-        answer = _answer(json.dumps(error.body), error.status)
-        if error.retry_after is not None:
-            answer.headers["Retry-After"] = str(error.retry_after)
-        return answer
 
-    return blueprint
+def answer(site: Lifecycle) -> Response:
+    """The site's answer to the current request."""
+    try:
+        name, path = PATHS.match(request.environ)
+        _authenticate(site)
+        site.admit()
+        operation, resource_id = ROUTES[name][2], path.get("id", "")
+        if request.method == "POST":
+            return _write(site, operation, resource_id)
+        return _answer(json.dumps(operation(site, parse(request.args.items(multi=True)), resource_id)))
+    except Refused as refused:
+        response = _answer(json.dumps(refused.body), refused.status)
+        if refused.retry_after is not None:
+            response.headers["Retry-After"] = str(refused.retry_after)
+        return response
+    except HTTPException as error:
+        return refusal(error.code or 500, f"{request.method} {request.path}: {error.name}")
 
 
 def refusal(status: int, message: str, code: str | None = None) -> Response:
     """An error answer in Chargebee's shape."""
     return _answer(json.dumps(error_body(status, message, code=code)), status)
-
-
-def _view(site: Lifecycle, operation: do.Operation) -> Callable[..., Response]:
-    def view(id: str = "") -> Response:
-        _authenticate(site)
-        site.admit()
-        if request.method == "GET":
-            return _answer(json.dumps(operation(site, parse(request.args.items(multi=True)), id)))
-        return _write(site, operation, id)
-
-    return view
 
 
 def _write(site: Lifecycle, operation: do.Operation, resource_id: str) -> Response:

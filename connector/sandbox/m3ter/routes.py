@@ -1,10 +1,10 @@
 """m3ter over HTTP: the token, and which operation a path is."""
 
 import hmac
-from collections.abc import Callable
 from typing import Any
 
-from flask import Blueprint, Response, request
+from flask import Response, request
+from werkzeug.exceptions import HTTPException
 
 from connector.sandbox import wire
 from connector.sandbox.component import Resource
@@ -12,6 +12,7 @@ from connector.sandbox.m3ter import operations as do
 from connector.sandbox.m3ter.bills import Bills
 from connector.sandbox.m3ter.errors import Refused, bad_request
 from connector.sandbox.m3ter.organization import TOKEN_SECONDS
+from connector.sandbox.routing import Routes
 
 MAX_BODY = 512_000
 
@@ -99,31 +100,35 @@ ROUTES: dict[str, Route] = {
 }
 
 
-def routes(org: Bills) -> Blueprint:
-    """The blueprint that answers for this organization."""
-    blueprint = Blueprint("m3ter", __name__)
-    blueprint.add_url_rule("/oauth/token", "token", lambda: _token(org), methods=["POST"])
-    for name, (method, path, operation) in ROUTES.items():
-        blueprint.add_url_rule(f"/organizations/<org_id>{path}", name, _view(org, operation), methods=[method])
-    blueprint.register_error_handler(Refused, lambda error: refusal(error.status, str(error)))
-    return blueprint
+PATHS = Routes(
+    [
+        ("token", "POST", "/m3ter/oauth/token"),
+        *((name, method, f"/m3ter/organizations/<org_id>{path}") for name, (method, path, _) in ROUTES.items()),
+    ]
+)
+
+
+def answer(org: Bills) -> Response:
+    """The organization's answer to the current request."""
+    try:
+        name, path = PATHS.match(request.environ)
+        if name == "token":
+            return _token(org)
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        org.admit(path.pop("org_id"), token if scheme == "Bearer" else "")
+        if len(request.get_data()) > MAX_BODY:
+            raise Refused(403, "Forbidden")
+        body = _body() if request.method in ("POST", "PUT") else None
+        return _answer(ROUTES[name][2](org, request.args.to_dict(), body, path))
+    except Refused as refused:
+        return refusal(refused.status, str(refused))
+    except HTTPException as error:
+        return refusal(error.code or 500, f"{request.method} {request.path}: {error.name}")
 
 
 def refusal(status: int, message: str) -> Response:
     """An error answer in m3ter's shape."""
     return _answer({"message": message}, status)
-
-
-def _view(org: Bills, operation: do.Operation) -> Callable[..., Response]:
-    def view(org_id: str, **path: str) -> Response:
-        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        org.admit(org_id, token if scheme == "Bearer" else "")
-        if len(request.get_data()) > MAX_BODY:
-            raise Refused(403, "Forbidden")
-        body = _body() if request.method in ("POST", "PUT") else None
-        return _answer(operation(org, request.args.to_dict(), body, path))
-
-    return view
 
 
 def _body() -> Any:
