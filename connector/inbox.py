@@ -57,9 +57,9 @@ def read_json(body: bytes) -> dict[str, Any]:
 def _refuse_deep(text: str) -> None:
     """Raise BadBody for nesting or sheer number of values that no event has, before anything is built."""
     depth = nodes = 0
-    for token in _STRUCTURE.findall(text):
-        depth += (token in "[{") - (token in "]}")
-        nodes += token in ",[{"
+    for mark in _STRUCTURE.findall(text):
+        depth += (mark in "[{") - (mark in "]}")
+        nodes += mark in ",[{"
         if depth > MAX_DEPTH or nodes > MAX_NODES:
             raise BadBody("the JSON is nested too deep or holds too many values")
 

@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +11,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from connector import syncs
+from connector.clients.chargebee import ItemPrice
 from connector.clients.http import Unreadable
 from connector.database import insert
 from connector.errors import ConnectorError, NotFound, Rejected
@@ -26,6 +27,21 @@ ANY = "*"
 CHARGE_ENTITIES = ("Pricing", "Aggregation", "CompoundAggregation", "Product", "LineItemType", "Default")
 # The rows that people make; all others are the connector's own.
 SET_UP_ENTITIES = (PLAN, NOT_METERED, *CHARGE_ENTITIES)
+# Where m3ter keeps what a mapping names.
+COLLECTIONS = {
+    "Account": "accounts",
+    "Plan": "plans",
+    "Pricing": "pricings",
+    "Aggregation": "aggregations",
+    "CompoundAggregation": "compoundaggregations",
+    "Product": "products",
+}
+LINE_ITEM_TYPES = (
+    "STANDING_CHARGE", "USAGE", "USAGE_CREDIT", "COUNTER_RUNNING_TOTAL_CHARGE", "COUNTER_ADJUSTMENT_DEBIT",
+    "COUNTER_ADJUSTMENT_CREDIT", "MINIMUM_SPEND", "MINIMUM_SPEND_REFUND", "CREDIT_DEDUCTION", "MANUAL_ADJUSTMENT",
+    "CREDIT_MEMO", "DEBIT_MEMO", "COMMITMENT_CONSUMED", "COMMITMENT_FEE", "OVERAGE_SURCHARGE", "OVERAGE_USAGE",
+    "BALANCE_CONSUMED", "BALANCE_FEE", "AD_HOC",
+)  # fmt: skip
 CSV_COLUMNS = ("m3ter_entity", "m3ter_id", "external_table", "external_id", "currency")
 
 
@@ -198,6 +214,7 @@ def _find(connection: str, pair: Pair) -> Any:
 
 
 def _well_formed(pair: Pair) -> Pair:
+    """The pair if it could be right; raises BadMapping."""
     allowed = {**dict.fromkeys(SET_UP_ENTITIES, ITEM_PRICE), "Account": "Customer"}
     if pair.m3ter_entity not in allowed:
         raise BadMapping(f"{pair.m3ter_entity!r} is not one of {', '.join(allowed)}")
@@ -207,6 +224,8 @@ def _well_formed(pair: Pair) -> Pair:
         raise BadMapping("both ids are needed (m3ter id `*` for NotMetered and Default)")
     if pair.m3ter_entity in (NOT_METERED, "Default") and pair.m3ter_id != ANY:
         raise BadMapping(f"{pair.m3ter_entity} takes `*` as its m3ter id")
+    if pair.m3ter_entity == "LineItemType" and pair.m3ter_id not in LINE_ITEM_TYPES:
+        raise BadMapping(f"{pair.m3ter_id!r} is not one of m3ter's line item types: {', '.join(LINE_ITEM_TYPES)}")
     if pair.m3ter_entity in CHARGE_ENTITIES and not pair.currency:
         raise BadMapping("the currency of the charge item price is needed")
     return pair
@@ -214,30 +233,32 @@ def _well_formed(pair: Pair) -> Pair:
 
 def _compared(connected: Connected, pair: Pair) -> Pair:
     """The pair with what the catalogues say of it; raises BadMapping when they contradict it."""
-    if pair.external_table != ITEM_PRICE:
-        return _well_formed(pair)
-    price = _look_up(lambda: connected.chargebee.retrieve_item_price(pair.external_id), "Chargebee has no item price")
+    if pair.m3ter_entity == "Account":
+        _well_formed(pair)
+        _look_up(lambda: connected.chargebee.retrieve_customer(pair.external_id), "Chargebee has no customer")
+    else:
+        price = _look_up(
+            lambda: connected.chargebee.retrieve_item_price(pair.external_id), "Chargebee has no item price"
+        )
+        pair = _well_formed(_fitting(pair, price))
+    if collection := COLLECTIONS.get(pair.m3ter_entity):
+        _look_up(lambda: connected.m3ter.must_exist(collection, pair.m3ter_id), f"m3ter has no {pair.m3ter_entity}")
+    return pair
+
+
+def _fitting(pair: Pair, price: ItemPrice) -> Pair:
+    """The pair with the item price's currency; raises BadMapping when the price cannot be what it is mapped to."""
+    if pair.m3ter_entity not in CHARGE_ENTITIES:
+        if price.item_type == "charge":
+            raise BadMapping("the item price is of a charge; a plan or addon is metered by a m3ter plan")
+        return pair
     if pair.currency and price.currency_code and pair.currency != price.currency_code:
         raise BadMapping(f"the item price is in {price.currency_code}, not {pair.currency}")
-    if pair.m3ter_entity in CHARGE_ENTITIES:
-        if price.item_type != "charge":
-            raise BadMapping(f"the item price is of a {price.item_type}; a bill line needs a charge item's price")
-        if price.pricing_model != "flat_fee":
-            raise BadMapping(f"the item price is {price.pricing_model}; amounts of bill lines need a flat_fee price")
-        return _well_formed(
-            Pair(
-                pair.m3ter_entity,
-                pair.m3ter_id,
-                pair.external_table,
-                pair.external_id,
-                pair.currency or price.currency_code,
-            )
-        )
-    if price.item_type == "charge":
-        raise BadMapping("the item price is of a charge; a plan or addon is metered by a m3ter plan")
-    if pair.m3ter_entity == PLAN:
-        _look_up(lambda: connected.m3ter.get_plan(pair.m3ter_id), "m3ter has no plan")
-    return _well_formed(pair)
+    if price.item_type != "charge":
+        raise BadMapping(f"the item price is of a {price.item_type}; a bill line needs a charge item's price")
+    if price.pricing_model != "flat_fee":
+        raise BadMapping(f"the item price is {price.pricing_model}; amounts of bill lines need a flat_fee price")
+    return replace(pair, currency=pair.currency or price.currency_code)
 
 
 def _look_up(call: Any, absent: str) -> Any:

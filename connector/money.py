@@ -5,7 +5,7 @@ a hundred, also those to which ISO 4217 gives three decimals.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import ROUND_HALF_EVEN, Decimal, localcontext
 from typing import Any
 
@@ -79,13 +79,17 @@ def to_major(minor: int, decimals: int) -> Decimal:
 
 
 def round_together(
-    values: Sequence[Decimal], keys: Sequence[str], decimals: int, total: int | None = None
+    values: Sequence[Decimal],
+    keys: Sequence[str],
+    decimals: int,
+    total: int | None = None,
+    before: Mapping[str, int] | None = None,
 ) -> list[int]:
     """Each value in minor units, so that they add up to `total`, or to their exact total rounded once (half to even).
 
-    Every value is at most one unit from its exact amount. The units left over go to the largest remainders; equal
-    remainders are ordered by `keys`, so the order in which the values come does not matter. Raises BadMoney when `total`
-    is further from the exact total than rounding explains.
+    Every value is at most one unit from its exact amount. The units left over go to the values that were rounded up
+    `before`, then to the largest remainders; equal remainders are ordered by `keys`, so the order in which the values come
+    does not matter. Raises BadMoney when `total` is further from the exact total than rounding explains.
     """
     with localcontext() as context:
         context.prec = PRECISION
@@ -98,7 +102,11 @@ def round_together(
         raise BadMoney(
             f"the lines add up to {to_major(sum(floors), decimals)}, the total is {to_major(total, decimals)}"
         )
-    by_remainder = sorted(range(len(floors)), key=lambda i: (-remainders[i], keys[i], -abs(exact[i])))
-    for i in by_remainder[:left_over]:
+    rounded_up = [
+        bool(remainder) and (before or {}).get(key) == floor + 1
+        for key, floor, remainder in zip(keys, floors, remainders, strict=True)
+    ]
+    in_turn = sorted(range(len(floors)), key=lambda i: (not rounded_up[i], -remainders[i], keys[i]))
+    for i in in_turn[:left_over]:
         floors[i] += 1
     return floors

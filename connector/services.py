@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 
 from redis import Redis
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from connector import database
@@ -65,17 +65,23 @@ class Services:
             )
         return self.connections[name]
 
-    @cached_property
+    @property
     def installation(self) -> str:
         """This installation's own id, made with its database."""
+        return self._installation.uuid
+
+    @property
+    def installed_at(self) -> datetime:
+        """When this installation's database was first used."""
+        return self._installation.created_at
+
+    @cached_property
+    def _installation(self) -> Installation:
         with self.transaction() as db:
-            found = db.scalar(select(Installation.uuid))
-            if found is None:
-                # Always the first row: of two processes that start together, one makes it and both read it.
-                made = insert(db, Installation).values(id=1, uuid=uuid.uuid4().hex, created_at=self.now())
-                db.execute(made.on_conflict_do_nothing())
-                found = db.scalar(select(Installation.uuid))
-        return str(found)
+            # Always the first row: of two processes that start together, one makes it and both read it.
+            made = insert(db, Installation).values(id=1, uuid=uuid.uuid4().hex, created_at=self.now())
+            db.execute(made.on_conflict_do_nothing(index_elements=["id"]))
+            return db.get_one(Installation, 1)
 
 
 def build(

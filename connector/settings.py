@@ -10,6 +10,7 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
+from datetime import date
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -60,6 +61,9 @@ class Connection(BaseModel):
     currency_exponents: dict[str, Literal[0, 2]] = Field(
         default_factory=dict,
         description="decimals of Chargebee's minor unit where its list is not settled, e.g. `CLP=0`",
+    )
+    push_bills_from: date | None = Field(
+        None, description="bills whose period ends before this day are left alone; unset: the day of the installation"
     )
     max_bill_lines: int = Field(500, ge=1, le=700, description="a bill with more lines parks before the first is sent")
 
@@ -203,20 +207,37 @@ def _order_of_times(values: Mapping[str, Any]) -> list[str]:
         times = {name: int(values.get(name, Settings.model_fields[name].default)) for name in RISING_TIMES}
     except (TypeError, ValueError):
         return []  # reported with the field itself
-    if all(times[low] < times[high] for low, high in pairwise(RISING_TIMES)):
-        return []
-    return [
-        "these must rise in this order: " + " < ".join(f"{name.upper()} ({value})" for name, value in times.items())
-    ]
+    problems = []
+    if not all(times[low] < times[high] for low, high in pairwise(RISING_TIMES)):
+        said = " < ".join(f"{name.upper()} ({value})" for name, value in times.items())
+        problems.append(f"these must rise in this order: {said}")
+    # A call begun just before the deadline may be tried three times: all of that must be over before the lease is.
+    if times["lease_seconds"] <= times["job_deadline_seconds"] + 4 * times["http_timeout_seconds"]:
+        problems.append(
+            "LEASE_SECONDS must be more than JOB_DEADLINE_SECONDS and four times HTTP_TIMEOUT_SECONDS together"
+        )
+    return problems
+
+
+# What is of use only together.
+TOGETHER = (
+    ("chargebee_webhook_username", "chargebee_webhook_password"),
+    ("chargebee_webhook_previous_username", "chargebee_webhook_previous_password"),
+    ("m3ter_webhook_secret", "m3ter_webhook_signature_header", "m3ter_webhook_signature_scheme"),
+)
 
 
 def _half_credentials(name: str, connection: Mapping[str, Any]) -> list[str]:
     prefix = "" if name == DEFAULT_CONNECTION else f"connections.{name}: "
-    return [
-        f"{prefix}{label}_USERNAME and {label}_PASSWORD go together: set both or neither"
-        for label in ("CHARGEBEE_WEBHOOK", "CHARGEBEE_WEBHOOK_PREVIOUS")
-        if bool(connection.get(f"{label.lower()}_username")) != bool(connection.get(f"{label.lower()}_password"))
+    problems = [
+        f"{prefix}{' and '.join(field.upper() for field in fields)} go together: set all of them or none"
+        for fields in TOGETHER
+        if len({bool(connection.get(field)) for field in fields}) > 1
     ]
+    for field in ("chargebee_webhook_username", "chargebee_webhook_previous_username"):
+        if ":" in str(connection.get(field) or ""):
+            problems.append(f"{prefix}{field.upper()}: basic auth cannot carry a colon in a user name")
+    return problems
 
 
 def _from_file(environ: Mapping[str, str], problems: list[str]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """A whole small world for each test: sandbox, database, Redis, web edge and workers, on a clock that only tests move."""
 
+import logging
 import os
 import shutil
 import tempfile
@@ -7,11 +8,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from sqlalchemy import Engine, text
 
 from connector import database, embedded
 from connector.cli.database import upgrade_tables
 from connector.models import Base
+
+# Tests look at the world, not at logs; and standard output belongs to the commands under test.
+structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
 
 DATABASES = ("sqlite", "postgresql")
 
@@ -29,9 +34,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
-    with tempfile.TemporaryDirectory(prefix="connector-tests-") as folder:
-        with embedded.redis_server(Path(folder)) as url:
-            yield url
+    with tempfile.TemporaryDirectory(prefix="connector-tests-") as folder, embedded.redis_server(Path(folder)) as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

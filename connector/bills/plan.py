@@ -6,11 +6,13 @@ its next step. Nothing is left out silently.
 
 import hashlib
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from decimal import Decimal, localcontext
+from fractions import Fraction
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -22,6 +24,9 @@ from connector.errors import Cause
 
 # Chargebee's terms end at a time of day, m3ter's at midnight: the same boundary is never a day apart.
 SAME_BOUNDARY = timedelta(days=1)
+# Dates that can be counted with in every time zone.
+YEARS = range(1970, 9000)
+_OFFSET = re.compile(r"(?:UTC|GMT)?([+-])([01]?[0-9])(?::?([0-5][0-9]))?")
 
 
 @dataclass(frozen=True)
@@ -96,7 +101,9 @@ class Surroundings:
 
 def content_hash(bill: Bill) -> str:
     """One hash for all that the money of a bill depends on; the same for a bill calculated again with the same result."""
-    lines = sorted(json.dumps([key, str(_in_bill_currency(bill, line))]) for key, line in keyed_lines(bill))
+    amounts = [(key, _in_bill_currency(bill, line)) for key, line in keyed_lines(bill)]
+    # As a fraction in lowest terms: 1.0 and 1.00 are one amount.
+    lines = sorted(json.dumps([key, None if value is None else str(Fraction(value))]) for key, value in amounts)
     whole = [bill.id, bill.account_id, bill.currency, str(bill.start_date), str(bill.end_date), lines]
     return hashlib.sha256(json.dumps(whole).encode()).hexdigest()
 
@@ -105,7 +112,7 @@ def keyed_lines(bill: Bill) -> list[tuple[str, BillLine]]:
     """Each line with a key of what it is for: line ids change whenever m3ter calculates a bill again (m3ter.md §16.16)."""
     counts: Counter[str] = Counter()
     keyed = []
-    for line in sorted(bill.lines, key=lambda line: (_nature(line), str(line.subtotal))):
+    for line in sorted(bill.lines, key=lambda line: (_nature(line), _in_bill_currency(bill, line) or Decimal(0))):
         nature = hashlib.sha256(_nature(line).encode()).hexdigest()[:20]
         counts[nature] += 1
         keyed.append((f"{nature}-{counts[nature]}", line))
@@ -147,7 +154,7 @@ def plan_push(bill: Bill, around: Surroundings) -> PushPlan:
         exact_total = sum(exact, Decimal(0))
     stated = None if bill.total is None else money.to_minor(bill.total, decimals)
     try:
-        amounts = money.round_together(exact, [key for key, _ in keyed], decimals, stated)
+        amounts = money.round_together(exact, [key for key, _ in keyed], decimals, stated, around.sent)
     except money.BadMoney as error:
         return replace(plan, problems=(_problem("total_differs", str(error), "Calculate the bill again in m3ter."),))
     lines: list[PlannedLine] = []
@@ -176,8 +183,14 @@ def _whole_bill_problems(bill: Bill, around: Surroundings) -> list[Problem]:
     if len(bill.lines) > around.max_lines:
         text = f"the bill has {len(bill.lines)} lines, more than the {around.max_lines} that one push may add"
         return [_problem("too_many_lines", text, "Check the bill; raise MAX_BILL_LINES if it is right.")]
-    if bill.start_date is None or bill.end_date is None:
-        return [_problem("no_period", "the bill has no start or end date", "Calculate the bill again in m3ter.")]
+    if not all(day is not None and day.year in YEARS for day in (bill.start_date, bill.end_date)):
+        text = f"the bill has no period that can be billed: {bill.start_date} to {bill.end_date}"
+        return [_problem("no_period", text, "Calculate the bill again in m3ter.")]
+    if _zone(bill.timezone) is None:
+        text = f"nobody knows the bill's time zone {bill.timezone!r}, so its days may begin at any time"
+        return [
+            _problem("unknown_timezone", text, "Set the organization's time zone in m3ter to one of the tz database.")
+        ]
     try:
         money.exponent(bill.currency, dict(around.exponents))
     except money.BadMoney as error:
@@ -213,7 +226,7 @@ def _plan_line(
         text = f"line {line.description!r} ({line.type}) is negative: {exact} {bill.currency}"
         step = "Invoice this bill by hand and skip the sync: negative lines cannot be added to an invoice."
         return planned, [_problem("negative_line", text, step, line.id)]
-    if minor == 0 and not planned.sent_minor:
+    if not planned.amount_minor:
         return planned, []
     problems: list[Problem] = []
     if line.start is None or line.end is None or line.end <= line.start:
@@ -289,7 +302,19 @@ def _overlaps(plan: Current, line: BillLine, bill: Bill) -> bool:
 def bill_moment(bill: Bill, day: date | None) -> datetime:
     """Midnight of a day in the bill's time zone."""
     assert day is not None  # noqa: S101 - a bill without its dates has been turned away before
-    return datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(bill.timezone or "UTC")).astimezone(UTC)
+    return datetime(day.year, day.month, day.day, tzinfo=_zone(bill.timezone)).astimezone(UTC)
+
+
+def _zone(name: str | None) -> tzinfo | None:
+    """The time zone of this name or offset from UTC (m3ter.md §1.6), None for one that there is not."""
+    offset = _OFFSET.fullmatch(name or "")
+    if offset:
+        sign, hours, minutes = offset.groups(default="0")
+        return timezone((-1 if sign == "-" else 1) * timedelta(hours=int(hours), minutes=int(minutes)))
+    try:
+        return ZoneInfo(name or "UTC")
+    except (KeyError, ValueError, OSError):
+        return None
 
 
 def _place(bill: Bill, subscription_id: str, around: Surroundings) -> Invoice | Problem:
@@ -345,7 +370,7 @@ def _less_than_sent(lines: Iterable[PlannedLine], around: Surroundings, decimals
     shrunk = [
         f"{line.description!r} by {money.to_major(-line.amount_minor, decimals)}"
         for line in keys.values()
-        if line.amount_minor < 0
+        if line.sent_minor and line.amount_minor < 0
     ]
     gone = [
         f"a line of {money.to_major(minor, decimals)}"

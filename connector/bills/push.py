@@ -36,6 +36,10 @@ def sync_bill(services: Services, run: Run) -> str:
         return "m3ter has no such bill"
     with services.reading() as db:
         live = ledger.live_snapshot(db, run.connection, bill.id)
+    if live is None and run.retried_by is None and _is_before_our_time(services, run.connection, bill):
+        return (
+            "left alone: the bill's period ended before PUSH_BILLS_FROM (`connector bills push` sends it all the same)"
+        )
     if bill.status != "APPROVED":
         return _not_approved(services, run, live)
     content = content_hash(bill)
@@ -49,6 +53,12 @@ def sync_bill(services: Services, run: Run) -> str:
     _send_all(services, run, live)
     _verify(services, run, live)
     return receipts.finish_mappings(services, run)
+
+
+def _is_before_our_time(services: Services, connection: str, bill: Bill) -> bool:
+    """Whether the bill belongs to what was there before this installation took over."""
+    first = services.connection(connection).settings.push_bills_from or services.installed_at.date()
+    return bill.end_date is not None and bill.end_date < first
 
 
 def plan_for(services: Services, connection: str, bill: Bill) -> PushPlan:

@@ -2,7 +2,13 @@
 
 import click
 
-from connector.cli import bills, database, demo, mappings, processes, sandbox, syncs
+from connector.cli.bills import bills_group
+from connector.cli.database import db
+from connector.cli.demo import demo
+from connector.cli.mappings import mappings_group
+from connector.cli.processes import clock, run, web, worker
+from connector.cli.sandbox import sandbox_group
+from connector.cli.syncs import syncs_group
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -11,16 +17,5 @@ def main() -> None:
     """Keeps Chargebee and m3ter in step. Every command takes --json: one document on standard output, logs on standard error."""
 
 
-for command in (
-    bills.bills_group,
-    database.db,
-    demo.demo,
-    mappings.mappings_group,
-    processes.clock,
-    processes.run,
-    processes.web,
-    processes.worker,
-    sandbox.sandbox_group,
-    syncs.syncs_group,
-):
+for command in (bills_group, clock, db, demo, mappings_group, run, sandbox_group, syncs_group, web, worker):
     main.add_command(command)

@@ -60,11 +60,11 @@ def push_bill(bill_id: str, wanted: str | None, dry_run: bool, yes: bool, connec
             document = plans.as_json(plan) | {"dry_run": dry_run, "exit_status": 1 if plan.problems else 0}
             return document, _plan_text(plan)
         if not yes:
-            show(_plan_text(plan))
+            show(_plan_text(plan), on_standard_error=True)
             click.confirm("Add these lines?", abort=True, err=True)
         if plan.to_send:
             freeze(services, connection, bill, plan)
-    elif dry_run:
+    elif dry_run or wanted:
         raise ConnectorError(f"a push of bill {bill_id} is under way already: `connector bills show {bill_id}`")
     return _push_now(services, connection, bill_id)
 

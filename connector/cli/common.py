@@ -67,9 +67,11 @@ def _fail(as_json: bool, text: str, *, code: str | None = None, next_step: str |
     sys.exit(1)
 
 
-def show(text: Any) -> None:
+def show(text: Any, *, on_standard_error: bool = False) -> None:
     """Print text or tables; wide ones are not cut when they go into a file."""
-    console = Console(width=None if sys.stdout.isatty() else 200, markup=False, highlight=False)
+    console = Console(
+        stderr=on_standard_error, width=None if sys.stdout.isatty() else 200, markup=False, highlight=False
+    )
     for part in text if isinstance(text, list) else [text]:
         console.print(part)
 

@@ -16,7 +16,7 @@ from connector.database import make_engine
 from connector.demo.stage import SANDBOX_CREDENTIALS
 
 STATE_FOLDER = Path("var")
-SANDBOX_COMMAND = "connector sandbox serve --port 8099 --connector-url http://127.0.0.1:${WEB_PORT:-8080}"
+SANDBOX_COMMAND = "connector sandbox serve --port 8099 --connector-url http://127.0.0.1:{}"
 SANDBOX_SETTINGS = SANDBOX_CREDENTIALS | {
     "CHARGEBEE_API_URL": "http://127.0.0.1:8099/chargebee/api/v2",
     "M3TER_API_URL": "http://127.0.0.1:8099/m3ter",
@@ -75,22 +75,23 @@ def run() -> Any:
     """Start everything of the Procfile until stopped; without settings, against the sandbox and on embedded servers."""
     from honcho.environ import parse_procfile
     from honcho.manager import Manager
+    from honcho.printer import Printer
 
     environment = dict(os.environ) | {
         "PYTHONUNBUFFERED": "1",
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
     }
-    environment.setdefault("LOG_FORMAT", "text")
     with ExitStack() as until_stopped:
-        if not environment.get("REDIS_URL"):
+        found = settings.load(environment, needs_connection=False)
+        if found.redis_url is None:
             environment["REDIS_URL"] = until_stopped.enter_context(embedded.redis_server(STATE_FOLDER / "redis"))
-        manager = Manager()
-        if not settings.load(environment, needs_connection=False).connections:
+        manager = Manager(Printer(sys.stderr))
+        if not found.connections:
             environment |= SANDBOX_SETTINGS
-            manager.add_process("sandbox", SANDBOX_COMMAND, env=environment)
-        upgrade_tables(make_engine(settings.load(environment).database_url))
+            manager.add_process("sandbox", SANDBOX_COMMAND.format(found.web_port), env=environment)
+        upgrade_tables(make_engine(found.database_url))
         for name, command in parse_procfile(Path("Procfile").read_text(encoding="utf-8")).processes.items():
             if name != "release":
                 manager.add_process(name, command, env=environment)
         manager.loop()
-    sys.exit(manager.returncode)
+    return {"stopped": True, "exit_status": manager.returncode or 0}, "Stopped."

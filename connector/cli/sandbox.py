@@ -38,7 +38,7 @@ def serve(
     webhook_password: str,
     m3ter_secret: str,
 ) -> Any:
-    """Serve both until stopped; what a client needs to know is printed first."""
+    """Serve both until stopped; what a client needs to know is printed on standard error first."""
     from connector.sandbox import Sandbox
     from connector.sandbox import serve as serve_sandbox
 
@@ -53,7 +53,7 @@ def serve(
         box.m3ter.add_webhook_destination(f"{base}/webhooks/default/m3ter", m3ter_secret)
     server = serve_sandbox(box, host=host, port=port, deliver_webhooks=True)
     for name, value in connection_settings(server.url, box).items():
-        click.echo(f"{name}={value}")
+        click.echo(f"{name}={value}", err=True)
     click.echo(f"Sandbox at {server.url}; stop it with Ctrl-C.", err=True)
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

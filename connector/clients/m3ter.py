@@ -109,31 +109,6 @@ class ExternalMapping:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """A plan of the catalogue; its currency stands on its plan template, and `account_id` is set for a bespoke plan."""
-
-    id: str
-    name: str
-    code: str
-    product_id: str | None
-    plan_template_id: str | None
-    account_id: str | None
-
-    @classmethod
-    def from_json(cls, raw: object) -> "Plan":
-        """The plan; raises Unreadable."""
-        fields = Fields("m3ter plan", raw)
-        return cls(
-            id=fields.id("id"),
-            name=fields.text("name"),
-            code=fields.text("code"),
-            product_id=fields.text_or_none("productId"),
-            plan_template_id=fields.text_or_none("planTemplateId"),
-            account_id=fields.text_or_none("accountId"),
-        )
-
-
-@dataclass(frozen=True)
 class BillLine:
     """A line of a bill: `subtotal` in its own `currency`, `converted_subtotal` in the bill's; `end` is exclusive.
 
@@ -419,12 +394,12 @@ class M3terClient:
         except NotFound:
             return
 
-    def get_plan(self, plan_id: str) -> Plan:
-        """The plan.
+    def must_exist(self, collection: str, entity_id: str) -> None:
+        """Raise NotFound unless the catalogue has this entity; the collection is as in m3ter's paths, e.g. `pricings`.
 
-        m3ter API: Plan > Retrieve Plan
+        m3ter API: Retrieve Pricing, Aggregation, CompoundAggregation, Product
         """
-        return Plan.from_json(self._get("plans.retrieve", "plans", plan_id))
+        self._get(f"{collection}.retrieve", collection, entity_id)
 
     def list_bills(self, *, status: str, bill_date_start: date) -> Iterator[Bill]:
         """Every bill of that status with a bill date from that day on, without its lines, newest first.

@@ -176,6 +176,7 @@ def _environment(folder: Path, redis_url: str, sandbox_port: int, web_port: int)
         "SWEEP_SECONDS": "1",
         "BILL_POLL_SECONDS": "5",
         "BILL_POLL_DAYS": "150",
+        "PUSH_BILLS_FROM": "2000-01-01",
         **SANDBOX_CREDENTIALS,
         "CHARGEBEE_API_URL": f"{sandbox_url}/chargebee/api/v2",
         "M3TER_API_URL": f"{sandbox_url}/m3ter",

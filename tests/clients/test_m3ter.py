@@ -13,7 +13,7 @@ import pytest
 import responses
 
 from connector.clients.http import Unreadable, recorded_calls
-from connector.clients.m3ter import Account, AccountPlan, Bill, ExternalMapping, M3terClient, Plan
+from connector.clients.m3ter import Account, AccountPlan, Bill, ExternalMapping, M3terClient
 from connector.errors import AccessRefused, ConnectorError, Misconfigured, NotFound, Rejected, Retryable, Uncertain
 
 BASE = "https://api.m3ter.com"
@@ -578,16 +578,15 @@ def test_an_id_that_leads_elsewhere_is_never_sent(client, m3ter, identifier):
 # Plans and bills
 
 
-def test_a_plan_is_read(client, m3ter):
-    raw = {"id": "plan-1", "name": "Pro", "code": "pro", "productId": "product-1", "planTemplateId": "t-1"}
-    m3ter.add(responses.GET, f"{API}/plans/plan-1", json={**raw, "standingCharge": 10.5, "bespoke": False})
-    assert client.get_plan("plan-1") == Plan("plan-1", "Pro", "pro", "product-1", "t-1", None)
+def test_an_entity_of_the_catalogue_is_there(client, m3ter):
+    m3ter.add(responses.GET, f"{API}/pricings/pricing-1", json={"id": "pricing-1", "pricingBands": []})
+    client.must_exist("pricings", "pricing-1")
 
 
-def test_a_plan_that_is_not_there_is_not_found(client, m3ter):
+def test_an_entity_that_is_not_there_is_not_found(client, m3ter):
     m3ter.add(responses.GET, f"{API}/plans/plan-1", status=404, json={"message": "Not Found"})
     with pytest.raises(NotFound):
-        client.get_plan("plan-1")
+        client.must_exist("plans", "plan-1")
 
 
 def test_bills_are_listed_without_their_lines_over_all_pages(client, m3ter):

@@ -1,5 +1,7 @@
 """The connector between two sandboxes, driven from its web edge; `World` is what a test sees and does."""
 
+import hashlib
+import hmac
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,7 +12,7 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import Engine, select
 
-from connector import clock, database, jobs, mappings, services, settings
+from connector import clock, jobs, mappings, services, settings
 from connector.bills import approvals
 from connector.mappings import Pair
 from connector.models import InboxEvent, Receipt, Sync
@@ -172,6 +174,11 @@ class World:
 
     def forget_calls(self) -> None:
         self.box.calls.clear()
+
+
+def signed(body: bytes, secret: bytes = b"s3cret") -> dict[str, str]:
+    """The header that carries the signature of a m3ter notification."""
+    return {"x-m3ter-signature": hmac.new(secret, body, hashlib.sha256).hexdigest()}
 
 
 @pytest.fixture

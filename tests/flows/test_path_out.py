@@ -287,7 +287,7 @@ def test_worker_that_wakes_after_its_time_sends_nothing(
 def test_worker_whose_invoice_was_taken_over_sends_nothing(
     renewed: tuple[World, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world, invoice_id = renewed
+    world, _ = renewed
     bill_id = world.bill({"subtotal": 1})
     approvals.poll(world.services, "default")
     start_sending = ledger.start_sending
@@ -511,7 +511,12 @@ def test_bill_of_an_account_that_is_nobodys_customer_parks(world: World) -> None
         name="Stranger", code="stranger", emailAddress="s@example.test", currency="USD"
     )
     world.box.advance(to=datetime(2026, 2, 1, 1, tzinfo=UTC))
-    plan = {"accountId": account["id"], "planId": world.ids["pro"], "startDate": "2026-01-01T00:00:00Z", "code": "stranger-1"}
+    plan = {
+        "accountId": account["id"],
+        "planId": world.ids["pro"],
+        "startDate": "2026-01-01T00:00:00Z",
+        "code": "stranger-1",
+    }
     world.m3ter.create("account_plans", plan)
     bill_id = world.bill(customer_id="stranger")
     world.poll()
