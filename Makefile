@@ -8,7 +8,7 @@ demo: .venv/run
 	.venv/bin/connector demo
 
 test: check
-	.venv/bin/pytest
+	.venv/bin/pytest -n auto
 
 check: .venv/dev
 	.venv/bin/ruff format --check .

@@ -77,7 +77,8 @@ def _address(address: dict[str, str]) -> dict[str, str]:
     shaped: dict[str, str] = {}
     lines = [address.get(name, "") for name in ("line1", "line2", "line3")]
     pieces = [line[i : i + LINE_LIMIT] for line in lines for i in range(0, len(line), LINE_LIMIT)]
-    for number, piece in enumerate(pieces[:4], start=1):
+    pieces[3:] = [" ".join(pieces[3:])] if pieces[3:] else []  # the fourth line has no limit
+    for number, piece in enumerate(pieces, start=1):
         shaped[f"addressLine{number}"] = piece
     for theirs, ours in (("city", "locality"), ("state", "region"), ("zip", "postCode"), ("country", "country")):
         if address.get(theirs):

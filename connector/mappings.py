@@ -276,25 +276,34 @@ def to_csv(rows: Iterable[Mapping]) -> str:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(CSV_COLUMNS)
     for row in rows:
-        if row.m3ter_entity in SET_UP_ENTITIES:
+        if row.m3ter_entity in SET_UP_ENTITIES or row.made_by != "connector":
             cells = [getattr(row, column) or "" for column in CSV_COLUMNS]
-            writer.writerow([f"'{cell}" if cell[:1] in ("=", "+", "-", "@") else cell for cell in cells])
+            writer.writerow([f"'{cell}" if cell[:1] in ("=", "+", "-", "@", "'") else cell for cell in cells])
     return out.getvalue()
 
 
 def from_csv(text: str) -> list[Pair]:
     """The pairs in a CSV with a header line; raises BadMapping naming the line that is wrong."""
-    reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff")))
+    reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline=""))
+    try:
+        return _pairs(reader)
+    except csv.Error as error:
+        raise BadMapping(f"line {reader.line_num}: {error}") from error
+
+
+def _pairs(reader: "csv.DictReader[str]") -> list[Pair]:
     missing = set(CSV_COLUMNS[:4]) - set(reader.fieldnames or ())
     if missing:
         raise BadMapping(
             f"the first line must name the columns {', '.join(CSV_COLUMNS)}; missing: {', '.join(sorted(missing))}"
         )
     pairs = []
-    for number, row in enumerate(reader, start=2):
+    for row in reader:
+        if None in row:
+            raise BadMapping(f"line {reader.line_num}: more cells than the first line has")
         cells = {name: (row.get(name) or "").strip().removeprefix("'") for name in CSV_COLUMNS}
         if not all(cells[name] for name in CSV_COLUMNS[:4]):
-            raise BadMapping(f"line {number}: a cell is empty; all but currency are needed")
+            raise BadMapping(f"line {reader.line_num}: a cell is empty; all but currency are needed")
         entity, m3ter_id, table, external_id, currency = cells.values()
         pairs.append(Pair(entity, m3ter_id, table, external_id, currency or None))
     return pairs

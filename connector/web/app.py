@@ -1,11 +1,17 @@
 """The WSGI application; any server can run it."""
 
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
 from flask import Flask
 from werkzeug.exceptions import HTTPException
 
 from connector import logs, services, settings
 from connector.services import Services
 from connector.web import health, webhooks
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 
 def create_app(wired: Services | None = None) -> Flask:
@@ -22,7 +28,19 @@ def create_app(wired: Services | None = None) -> Flask:
     app.register_blueprint(webhooks.bp)
     app.register_blueprint(health.bp)
     app.register_error_handler(HTTPException, _bare)
+    app.wsgi_app = _ends_its_input(app.wsgi_app)  # type: ignore[method-assign]
     return app
+
+
+def _ends_its_input(inner: "WSGIApplication") -> "WSGIApplication":
+    """Bodies in chunks, without a length, are read too: our server ends them but does not say so."""
+
+    def application(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        if environ.get("HTTP_TRANSFER_ENCODING", "").lower() == "chunked":
+            environ["wsgi.input_terminated"] = True
+        return inner(environ, start_response)
+
+    return application
 
 
 def _bare(error: HTTPException) -> tuple[str, int, dict[str, str]]:

@@ -56,7 +56,10 @@ def _connection(name: str) -> Connected:
 def _body() -> bytes:
     if request.mimetype != "application/json" or request.headers.get("Content-Encoding", "identity") != "identity":
         abort(415)
-    return request.get_data(cache=False)  # larger than MAX_BODY_BYTES: 413
+    body = request.get_data(cache=False)  # with a length above MAX_BODY_BYTES: 413
+    if request.content_length is None and len(body) >= _services().settings.max_body_bytes:
+        abort(413)  # without a length, reading stops there
+    return body
 
 
 def _keep(connected: Connected, source: str, body: bytes, read: Callable[[bytes], Event]) -> ResponseReturnValue:

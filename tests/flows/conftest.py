@@ -227,7 +227,7 @@ def make_services(box: Sandbox, engine: Engine, redis_url: str) -> Iterator[Call
 def world(box: Sandbox, make_services: Callable[..., Services]) -> Iterator[World]:
     made = make_services()
     made.redis.flushall()
-    world = World(box, made, create_app(made).test_client(), _catalogue(box))
+    world = World(box, made, create_app(made).test_client(), catalogue(box))
     box.chargebee.add_webhook_endpoint("http://connector.test/webhooks/chargebee", *LOGIN)
     for entity, key, price in (("Plan", "pro", PRO), ("Plan", "scale", SCALE), ("Aggregation", "calls", CALLS_PRICE)):
         world.map(entity, world.ids[key], price)
@@ -236,7 +236,8 @@ def world(box: Sandbox, make_services: Callable[..., Services]) -> Iterator[Worl
     yield world
 
 
-def _catalogue(box: Sandbox) -> dict[str, str]:
+def catalogue(box: Sandbox) -> dict[str, str]:
+    """Both providers with the same small catalogue; answers m3ter's ids by name."""
     chargebee, m3ter = box.chargebee, box.m3ter
     chargebee.create_item_family(id="saas", name="SaaS")
     for price in (PRO, SCALE, UNMAPPED, SUPPORT):

@@ -62,7 +62,7 @@ def test_an_answer_goes_wrong(fault: dict[str, Any], status: int, done: bool, bo
     if fault["kind"] in ("html", "late"):
         assert answer.headers["Content-Type"] == "text/html"
     if fault["kind"] == "truncated":
-        with pytest.raises(ValueError, match="JSON|Expecting|Unterminated"):
+        with pytest.raises(ValueError, match=r"Expecting|Unterminated"):
             json.loads(answer.text)
     if fault["kind"] == "redirect":
         assert answer.headers["Location"] == "http://elsewhere.test/"

@@ -157,5 +157,5 @@ def test_numbers_survive_json_unchanged(text: str):
 
 @pytest.mark.parametrize("text", ["NaN", "Infinity", "{", ""])
 def test_what_is_no_json_is_refused(text: str):
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"."):
         wire.load(text)
