@@ -18,7 +18,10 @@ def dump(value: Any) -> str:
 
 def load(raw: bytes | str) -> Any:
     """The JSON document, fractions as Decimal; raises ValueError for what is not JSON."""
-    return json.loads(raw, parse_float=Decimal, parse_constant=_refuse_constant)
+    try:
+        return json.loads(raw, parse_float=Decimal, parse_constant=_refuse_constant)
+    except RecursionError as error:
+        raise ValueError("the JSON is nested too deeply") from error
 
 
 def _refuse_constant(name: str) -> Any:

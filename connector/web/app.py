@@ -28,7 +28,7 @@ def create_app(wired: Services | None = None) -> Flask:
     app.register_blueprint(webhooks.bp)
     app.register_blueprint(health.bp)
     app.register_error_handler(HTTPException, _bare)
-    app.wsgi_app = _ends_its_input(app.wsgi_app)  # type: ignore[method-assign]
+    app.wsgi_app = _ends_its_input(app.wsgi_app)  # type: ignore[assignment, method-assign]
     return app
 
 

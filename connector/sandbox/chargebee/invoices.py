@@ -311,7 +311,7 @@ class Invoices(Customers):
 
 def line_page(invoice: Resource, limit: int, offset: str | None) -> Resource:
     """The invoice as an enterprise-scale site gives it: only so many lines, and where the next ones begin."""
-    if offset is not None and not offset.isdigit():
+    if offset is not None and not offset.isdecimal():
         raise wrong_value("line_items_offset", "is not an offset that a retrieve gave")
     start = int(offset or 0)
     shown: Any = {**invoice, "line_items": invoice["line_items"][start : start + limit]}

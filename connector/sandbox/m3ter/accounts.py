@@ -31,12 +31,6 @@ class Accounts(Organization):
                 return copy.deepcopy(account)
         raise KeyError(f"m3ter has no account with code {code!r}")
 
-    def delete_account(self, account_id: str) -> Resource:
-        """The account that is no more; one with plans stays."""
-        if any(plan["accountId"] == account_id for plan in self.account_plans.values()):
-            raise bad_request("The account has account plans")
-        return self.delete("accounts", account_id)
-
     def create_account_plan(
         self, account_id: str, plan_id: str, start_date: datetime, end_date: datetime | None = None, **fields: Any
     ) -> Resource:

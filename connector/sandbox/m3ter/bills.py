@@ -4,7 +4,7 @@ import calendar
 import copy
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -15,6 +15,7 @@ from connector.sandbox.m3ter.errors import Refused, bad_request
 from connector.sandbox.m3ter.lines import Billing, Lines, MissingRate, overlap
 from connector.sandbox.m3ter.notifications import Notifications
 from connector.sandbox.m3ter.organization import SERVICE_USER, amount, exact
+from connector.sandbox.m3ter.rating import EXACT
 from connector.sandbox.m3ter.shapes import BILL_JOB
 
 MAX_RUNNING_JOBS = 10
@@ -162,6 +163,10 @@ class Bills(Lines, Notifications):
         return created + timedelta(seconds=self.settings.bill_job_seconds)
 
     def _run(self, job: Resource) -> None:
+        with localcontext(EXACT):
+            self._run_exactly(job)
+
+    def _run_exactly(self, job: Resource) -> None:
         if job["type"] == "RECALCULATE":
             bills = [self.bills[bill_id] for bill_id in job["billIds"] if bill_id in self.bills]
             keys = [_key(bill) for bill in bills if not bill["locked"]]

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from connector.sandbox.component import Resource
 from connector.sandbox.m3ter.errors import bad_request
@@ -15,6 +16,7 @@ Check = Callable[[str, Any], Any]
 GENERAL_CODE = re.compile(r"[^\x00-\x1f\x7f-\x9f\s]([^\x00-\x1f\x7f-\x9f]*[^\x00-\x1f\x7f-\x9f\s])?")
 IDENTIFIER = re.compile(r"(?:[^\W\d]|\$)(?:\w|\$)*")
 UUID = re.compile(r"[0-9a-fA-F-]{36}")
+MAX_DIGITS = 20
 EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 
 
@@ -88,6 +90,8 @@ def number(least: int | None = None, *, exclusive: bool = False) -> Check:
     def check(name: str, raw: Any) -> Decimal:
         if isinstance(raw, bool) or not isinstance(raw, int | Decimal):
             raise bad_request(f"{name} must be a number")
+        if abs(Decimal(raw).adjusted()) > MAX_DIGITS or len(Decimal(raw).as_tuple().digits) > MAX_DIGITS:
+            raise bad_request(f"{name} has too many digits")
         if least is not None and (raw <= least if exclusive else raw < least):
             raise bad_request(f"{name} must be greater than {'' if exclusive else 'or equal to '}{least}")
         return Decimal(raw)
@@ -123,15 +127,27 @@ def instant(name: str, raw: Any) -> str:
         raise bad_request(f"{name} is not an ISO-8601 date-time") from error
     if moment.tzinfo is None:
         raise bad_request(f"{name} lacks its offset")
+    day(name, moment.date().isoformat())
     return iso(moment)
 
 
 def day(name: str, raw: Any) -> str:
     """A calendar day."""
     try:
-        return date.fromisoformat(raw).isoformat()
+        found = date.fromisoformat(raw)
     except (TypeError, ValueError) as error:
         raise bad_request(f"{name} is not a date like 2026-01-31") from error
+    if not 1970 <= found.year <= 2999:
+        raise bad_request(f"{name} lies too far away")
+    return found.isoformat()
+
+
+def zone(name: str, raw: Any) -> str:
+    """A time zone by its name."""
+    try:
+        return ZoneInfo(raw).key
+    except (TypeError, ValueError, OSError, ZoneInfoNotFoundError) as error:
+        raise bad_request(f"{name} is not a time zone") from error
 
 
 def listing(check_one: Check, least: int = 0, most: int | None = None) -> Check:

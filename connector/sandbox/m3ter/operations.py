@@ -106,11 +106,6 @@ def mapping_configuration(org: Bills, _: Resource, __: Any, ___: dict[str, str])
     return {"m3terEntities": list(MAPPED_ENTITIES), "externalSystems": [system]}
 
 
-def delete_account(org: Bills, _: Resource, __: Any, path: dict[str, str]) -> Resource:
-    """The account that is no more."""
-    return org.delete_account(path["id"])
-
-
 def replace_account_plan(org: Bills, _: Resource, body: Any, path: dict[str, str]) -> Resource:
     """The ended account plan and the new one."""
     return org.replace_account_plan(path["id"], body)
@@ -206,9 +201,9 @@ def list_line_items(org: Bills, query: Resource, _: Any, path: dict[str, str]) -
     """The bill's lines in the shape of this list, in the order of the bill."""
     bill = org.find("bills", path["id"])
     size, start = query.get("pageSize", "100"), query.get("nextToken") or "0"
-    if not size.isdigit() or not 1 <= int(size) <= 100:
+    if not size.isdecimal() or not 1 <= int(size) <= 100:
         raise bad_request("pageSize must be between 1 and 100")
-    if not start.isdigit():
+    if not start.isdecimal():
         raise bad_request("nextToken is not one that a list gave")
     end = int(start) + int(size)
     data = [_line_item(bill, line) for line in bill["lineItems"][int(start) : end]]

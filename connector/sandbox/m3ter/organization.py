@@ -194,8 +194,12 @@ class Organization(Component):
         return copy.deepcopy(current)
 
     def delete(self, kind: str, entity_id: str) -> Resource:
-        """The entity that is no more."""
+        """The entity that is no more; one that others refer to stays."""
         entity = self.find(kind, entity_id)
+        for user in ENTITIES:
+            names = [name for name, referenced in REFERENCES.items() if referenced == kind]
+            if any(row.get(name) == entity_id for row in self._table(user).values() for name in names):
+                raise bad_request(f"{ENTITIES[kind].name} {entity_id} is used by a {ENTITIES[user].name}")
         del self._table(kind)[entity_id]
         return entity
 
@@ -210,12 +214,12 @@ class Organization(Component):
     def page(self, rows: Iterable[Resource], query: Resource, page_limit: int) -> Resource:
         """One page of the rows, the newest first."""
         size = query.get("pageSize", str(min(page_limit, 20)))
-        if not size.isdigit() or not 1 <= int(size) <= page_limit:
+        if not size.isdecimal() or not 1 <= int(size) <= page_limit:
             raise bad_request(f"pageSize must be between 1 and {page_limit}")
         ordered = sorted(rows, key=lambda row: self._sequence[row["id"]], reverse=True)
         token = query.get("nextToken")
         if token:
-            if not token.isdigit():
+            if not token.isdecimal():
                 raise bad_request("nextToken is not one that a list gave")
             ordered = [row for row in ordered if self._sequence[row["id"]] < int(token)]
         found = ordered[: int(size)]

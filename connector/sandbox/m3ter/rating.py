@@ -3,10 +3,13 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_UP, Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_UP, Context, Decimal
 from typing import Any
 
 from connector.sandbox.component import Resource
+
+# Twice as many digits as any two factors have together: no product is ever rounded by the way.
+EXACT = Context(prec=100)
 
 # Digits kept where a division does not come out even.
 PLACES = Decimal("0.0000000001")

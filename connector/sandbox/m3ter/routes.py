@@ -37,7 +37,6 @@ WEBHOOKS = "/integrationdestinations/webhooks"
 # Of two with one name the later counts.
 ROUTES: dict[str, Route] = {
     **_crud("/accounts", "accounts", "account", "accounts", codes="code"),
-    "delete_account": ("DELETE", "/accounts/<id>", do.delete_account),
     **_crud("/accountplans", "account_plans", "account_plan", "account_plans"),
     "list_account_plans": ("GET", "/accountplans", do.list_account_plans),
     "replace_account_plan": ("POST", "/accountplans/<id>/replace", do.replace_account_plan),

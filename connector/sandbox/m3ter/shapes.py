@@ -19,6 +19,7 @@ from connector.sandbox.m3ter.checks import (
     text,
     uuid,
     words,
+    zone,
 )
 
 NAME = text(200)
@@ -222,14 +223,14 @@ BILL_JOB = Shape(
         "externalInvoiceDate": day,
         "targetCurrency": text(3, 3),
         "currencyConversions": listing(shaped(CONVERSION), 0, 250),
-        "timezone": text(),
+        "timezone": zone,
         **dict.fromkeys(("yearEpoch", "monthEpoch", "weekEpoch", "dayEpoch"), day),
     },
 )
 ORGANIZATION_CONFIG = Shape(
     {
         "currency": text(),
-        "timezone": text(),
+        "timezone": zone,
         "daysBeforeBillDue": integer(1),
         **dict.fromkeys(("yearEpoch", "monthEpoch", "weekEpoch", "dayEpoch"), day),
     },

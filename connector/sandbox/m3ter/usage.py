@@ -7,8 +7,8 @@ from typing import Any
 
 from connector.sandbox.component import Resource
 from connector.sandbox.m3ter.catalogue import Catalogue
-from connector.sandbox.m3ter.checks import iso, parse, read
-from connector.sandbox.m3ter.errors import bad_request
+from connector.sandbox.m3ter.checks import iso, number, parse, read
+from connector.sandbox.m3ter.errors import Refused, bad_request
 from connector.sandbox.m3ter.organization import exact
 from connector.sandbox.m3ter.rating import Reading
 from connector.sandbox.m3ter.shapes import MEASUREMENT
@@ -76,8 +76,10 @@ class Usage(Catalogue):
             if not isinstance(values, dict):
                 return f"{group} must be a map of numbers"
             for name, value in values.items():
-                if isinstance(value, bool) or not isinstance(value, int | Decimal):
-                    return f"{group}.{name} must be a number"
+                try:
+                    number()(f"{group}.{name}", value)
+                except Refused as refused:
+                    return str(refused)
         return None
 
     def _create_skeleton(self, code: str) -> None:
