@@ -207,16 +207,13 @@ def _order_of_times(values: Mapping[str, Any]) -> list[str]:
         times = {name: int(values.get(name, Settings.model_fields[name].default)) for name in RISING_TIMES}
     except (TypeError, ValueError):
         return []  # reported with the field itself
-    problems = []
     if not all(times[low] < times[high] for low, high in pairwise(RISING_TIMES)):
         said = " < ".join(f"{name.upper()} ({value})" for name, value in times.items())
-        problems.append(f"these must rise in this order: {said}")
+        return [f"these must rise in this order: {said}"]
     # A call begun just before the deadline may be tried three times: all of that must be over before the lease is.
     if times["lease_seconds"] <= times["job_deadline_seconds"] + 4 * times["http_timeout_seconds"]:
-        problems.append(
-            "LEASE_SECONDS must be more than JOB_DEADLINE_SECONDS and four times HTTP_TIMEOUT_SECONDS together"
-        )
-    return problems
+        return ["LEASE_SECONDS must be more than JOB_DEADLINE_SECONDS and four times HTTP_TIMEOUT_SECONDS together"]
+    return []
 
 
 # What is of use only together.
@@ -230,7 +227,7 @@ TOGETHER = (
 def _half_credentials(name: str, connection: Mapping[str, Any]) -> list[str]:
     prefix = "" if name == DEFAULT_CONNECTION else f"connections.{name}: "
     problems = [
-        f"{prefix}{' and '.join(field.upper() for field in fields)} go together: set all of them or none"
+        f"{prefix}{', '.join(field.upper() for field in fields)} go together: set all of them or none"
         for fields in TOGETHER
         if len({bool(connection.get(field)) for field in fields}) > 1
     ]

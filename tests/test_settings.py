@@ -88,7 +88,7 @@ def test_every_fault_is_said_at_once():
         DATABASE_URL="mysql://localhost/connector",
         REDIS_URL="localhost:6379",
     )
-    named = {fault.partition(":")[0].split()[0] for fault in found}
+    named = {fault.partition(":")[0].split()[0].rstrip(",") for fault in found}
     assert named == {
         "WEB_PORT", "LOG_LEVEL", "M3TER_ORG_ID", "CHARGEBEE_WEBHOOK_USERNAME", "CHARGEBEE_API_URL", "DATABASE_URL",
         "REDIS_URL", "these",
@@ -120,7 +120,7 @@ def test_an_empty_variable_counts_as_not_set():
         pytest.param("CHARGEBEE_SITE", "acme/../x", id="a path instead of a site"),
         pytest.param("M3TER_ORG_ID", "1234", id="short organisation id"),
         pytest.param("M3TER_FALLBACK_EMAIL", "nobody", id="no e-mail address"),
-        pytest.param("M3TER_WEBHOOK_SIGNATURE_SCHEME", "md5", id="unknown scheme"),
+        pytest.param("PUSH_BILLS_FROM", "soon", id="no day"),
         pytest.param("CURRENCY_EXPONENTS", "CLP", id="currency without decimals"),
         pytest.param("CURRENCY_EXPONENTS", "CLP=x", id="decimals that are none"),
         pytest.param("CURRENCY_EXPONENTS", "CLP=3", id="three decimals, which Chargebee never has"),
@@ -130,6 +130,11 @@ def test_an_empty_variable_counts_as_not_set():
 def test_a_value_that_cannot_work_is_refused_by_its_name(name: str, value: str):
     [fault] = faults(**{name: value})
     assert fault.startswith(f"{name}: ")
+
+
+def test_unknown_signature_scheme_is_refused():
+    [fault] = faults(M3TER_WEBHOOK_SECRET="x", M3TER_WEBHOOK_SIGNATURE_HEADER="x", M3TER_WEBHOOK_SIGNATURE_SCHEME="md5")
+    assert fault.startswith("M3TER_WEBHOOK_SIGNATURE_SCHEME: ")
 
 
 def test_currency_exponents_are_read_as_pairs():
@@ -157,8 +162,13 @@ def test_times_that_make_the_money_protocol_unsafe_are_refused(times: dict[str, 
 
 
 def test_times_that_rise_are_taken():
-    loaded = load(**dict(zip(TIMES, ["1", "2", "3", "4", "5"], strict=True)))
-    assert [getattr(loaded, name.lower()) for name in TIMES] == [1, 2, 3, 4, 5]
+    loaded = load(**dict(zip(TIMES, ["1", "2", "3", "8", "9"], strict=True)))
+    assert [getattr(loaded, name.lower()) for name in TIMES] == [1, 2, 3, 8, 9]
+
+
+def test_lease_that_ends_before_the_last_tries_of_a_job_is_refused():
+    [fault] = faults(LEASE_SECONDS="420")
+    assert fault.startswith("LEASE_SECONDS must be more than JOB_DEADLINE_SECONDS")
 
 
 @pytest.mark.parametrize(
@@ -170,7 +180,19 @@ def test_times_that_rise_are_taken():
     ],
 )
 def test_half_a_login_is_refused(given: str, label: str):
-    assert faults(**{given: "x"}) == [f"{label}_USERNAME and {label}_PASSWORD go together: set both or neither"]
+    assert faults(**{given: "x"}) == [f"{label}_USERNAME, {label}_PASSWORD go together: set all of them or none"]
+
+
+def test_half_of_what_checks_a_signature_is_refused():
+    [fault] = faults(M3TER_WEBHOOK_SECRET="x")
+    assert fault.startswith(
+        "M3TER_WEBHOOK_SECRET, M3TER_WEBHOOK_SIGNATURE_HEADER, M3TER_WEBHOOK_SIGNATURE_SCHEME go together"
+    )
+
+
+def test_user_name_that_basic_auth_cannot_carry_is_refused():
+    [fault] = faults(CHARGEBEE_WEBHOOK_USERNAME="a:b", CHARGEBEE_WEBHOOK_PASSWORD="x")
+    assert fault == "CHARGEBEE_WEBHOOK_USERNAME: basic auth cannot carry a colon in a user name"
 
 
 SECRETS = ["chargebee_webhook_username", "chargebee_webhook_password", "m3ter_webhook_secret", "chargebee_api_key"]
@@ -273,7 +295,7 @@ def test_a_fault_in_the_file_is_said_by_its_name(toml: str, fault: str):
 def test_a_missing_value_of_a_further_connection_is_named_with_the_connection():
     found = faults('[connections.acme-eu]\nchargebee_site = "acme-eu"\nchargebee_webhook_username = "x"')
     assert "connections.acme-eu.m3ter_org_id: is missing" in found
-    assert found[0].startswith("connections.acme-eu: CHARGEBEE_WEBHOOK_USERNAME and CHARGEBEE_WEBHOOK_PASSWORD")
+    assert found[0].startswith("connections.acme-eu: CHARGEBEE_WEBHOOK_USERNAME, CHARGEBEE_WEBHOOK_PASSWORD")
 
 
 def test_a_file_that_was_named_must_be_there():
@@ -322,6 +344,8 @@ SHOWN = {
     "database_url": f"postgresql+psycopg://connector:{CANARY}@db/connector",
     "redis_url": f"redis://:{CANARY}@redis/0",
     **{name: CANARY for name, field in Connection.model_fields.items() if "SecretStr" in str(field.annotation)},
+    "m3ter_webhook_signature_header": "x-signature",
+    "m3ter_webhook_signature_scheme": "hmac-sha256-hex",
 }
 
 

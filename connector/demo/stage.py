@@ -20,7 +20,7 @@ from connector import embedded
 from connector.clients.http import to_json
 from connector.errors import ConnectorError
 
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 60.0
 PROCESSES = {
     "web": ["web"],
     "worker": ["worker", "--queue", "sync"],

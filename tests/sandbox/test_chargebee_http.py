@@ -201,3 +201,16 @@ def test_more_than_five_webhook_endpoints_are_refused(box: Sandbox, chargebee_ht
 def test_answers_hold_no_nulls(draft_id: str, chargebee_http: Any):
     for path in ("customers/acme", "subscriptions/sub", f"invoices/{draft_id}", "item_prices/calls-USD"):
         assert "null" not in json.dumps(chargebee_http.get(path).json)
+
+
+def test_custom_fields_are_taken_where_there_are_any(draft_id: str, chargebee_http: Any):
+    assert chargebee_http.post(f"invoices/{draft_id}/add_charge_item", {**CALLS, "cf_note": "x"}).status_code == 400
+    assert chargebee_http.post(f"invoices/{draft_id}/close", {"cf_note": "x"}).json["invoice"]["cf_note"] == "x"
+
+
+def test_an_empty_value_cannot_clear_what_a_resource_needs(shop: Sandbox, chargebee_http: Any):
+    chargebee_http.post("item_prices/pro-USD", {"price": "", "currency_code": ""})
+    chargebee_http.post("customers/acme", {"auto_collection": "", "id": ""})
+    chargebee_http.post("subscriptions/sub/update_for_items", {"create_pending_invoices": "", "customer_id": ""})
+    shop.advance(timedelta(days=31))
+    assert shop.chargebee.pending_invoices("sub")[0]["total"] == 10_000

@@ -125,6 +125,22 @@ def test_an_update_replaces_everything_and_needs_the_current_version(m3ter_http:
     assert None not in bare.values()
 
 
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("products", "product"),
+        ("meters", "meter"),
+        ("aggregations", "aggregation"),
+        ("plantemplates", "template"),
+        ("plans", "plan"),
+    ],
+)
+def test_what_others_refer_to_cannot_be_deleted(path: str, kind: str, m3ter_http: Any, metered: dict[str, str]):
+    answer = m3ter_http.call("DELETE", f"{path}/{metered[kind]}")
+    assert answer.status_code == 400
+    assert "is used by" in answer.json["message"]
+
+
 def test_an_account_with_plans_cannot_be_deleted(m3ter_http: Any, metered: dict[str, str]):
     assert m3ter_http.call("DELETE", f"accounts/{metered['account']}").status_code == 400
     m3ter_http.call("DELETE", f"accountplans/{metered['account_plan']}")

@@ -174,6 +174,17 @@ def test_an_approval_is_told_with_a_signature(box: Sandbox, receiver: Receiver, 
     assert len(box.deliver(receiver)) == 1
 
 
+def test_a_change_to_an_approved_bill_is_no_other_approval(box: Sandbox, receiver: Receiver, metered: dict[str, str]):
+    box.m3ter.add_webhook_destination("http://x.test/m3ter")
+    [bill_id] = box.m3ter.run_bill_job([metered["account"]], "2026-02-01")["billIds"]
+    box.m3ter.approve(bill_id)
+    box.deliver(receiver)
+    box.m3ter.approve(bill_id)
+    box.m3ter.add_line(bill_id, subtotal=1)
+    box.m3ter.lock(bill_id)
+    assert box.deliver(receiver) == []
+
+
 def test_the_signatures_header_can_be_named(box: Sandbox, receiver: Receiver, metered: dict[str, str]):
     box.m3ter.settings.signature_header = "x-other"
     box.m3ter.add_webhook_destination("http://x.test/m3ter")

@@ -26,22 +26,32 @@ def parse(pairs: Iterable[tuple[str, str]]) -> Resource:
     return form
 
 
-def read(form: Resource, fields: Fields, required: Iterable[str] = (), *, strict: bool = False) -> Resource:
-    """The fields present in the form, in their types; None where an empty value clears the field.
+def read(
+    form: Resource,
+    fields: Fields,
+    required: Iterable[str] = (),
+    *,
+    strict: bool = False,
+    custom: bool = False,
+    clearing: bool = False,
+) -> Resource:
+    """The fields present in the form, in their types.
 
-    Custom fields come through as they are. Other unknown names are passed over, or refused when `strict`.
+    Custom fields come through as they are where there are any. Other unknown names are passed over, or refused when
+    `strict`. An empty value is None where it clears the field, and elsewhere as good as none.
     """
     for name in required:
         if form.get(name, "") == "":
             raise wrong_value(name, "cannot be blank")
     values: Resource = {}
     for name, raw in form.items():
-        if name.startswith("cf_"):
-            values[name] = raw or None
-        elif name in fields:
-            values[name] = None if raw == "" else fields[name](name, raw)
-        elif strict:
+        kind = fields.get(name) or (CUSTOM_FIELD if custom and name.startswith("cf_") else None)
+        if kind is None and strict:
             raise wrong_value(name, "is no parameter of this operation")
+        if kind is not None and raw != "":
+            values[name] = kind(name, raw)
+        elif kind is not None and clearing:
+            values[name] = None
     return values
 
 
@@ -56,6 +66,9 @@ def text(longest: int) -> Kind:
         return raw
 
     return read_text
+
+
+CUSTOM_FIELD = text(65_535)
 
 
 def whole(least: int = 0) -> Kind:
@@ -125,7 +138,7 @@ def group(fields: Fields, required: Iterable[str] = ()) -> Kind:
         unknown = [key for key in raw if key not in fields]
         if unknown:
             raise wrong_value(f"{name}[{unknown[0]}]", "is no parameter of this operation")
-        return {key: value for key, value in read(raw, qualified).items() if value is not None}
+        return read(raw, qualified)
 
     return read_group
 

@@ -83,7 +83,12 @@ class Invoices(Customers):
         return copy.deepcopy(invoice)
 
     def close_invoice(
-        self, id: str, comment: str | None = None, invoice_note: str | None = None, invoice_date: int | None = None
+        self,
+        id: str,
+        comment: str | None = None,
+        invoice_note: str | None = None,
+        invoice_date: int | None = None,
+        **custom_fields: Any,
     ) -> Resource:
         """The final invoice, under a number of its own: the draft's id leads nowhere from now on."""
         draft = self._open_invoice(id)
@@ -93,7 +98,7 @@ class Invoices(Customers):
         if invoice_date is not None and not draft["date"] <= invoice_date <= now:
             raise wrong_value("invoice_date", "should lie between the invoice's generation and now")
         del self.invoices[id]
-        invoice = {**draft, "id": self.next_invoice_number(), "date": invoice_date or now}
+        invoice = {**draft, "id": self.next_invoice_number(), "date": invoice_date or now, **custom_fields}
         if invoice_note:
             invoice["notes"] = [{"note": invoice_note}]
         if self.settings.line_ids_change_on_close:

@@ -71,12 +71,13 @@ def create_comment(site: Lifecycle, form: Resource, _: str) -> Resource:
 
 def create_customer(site: Lifecycle, form: Resource, _: str) -> Resource:
     """A new customer."""
-    return {"customer": site.create_customer(**read(form, parameter.CUSTOMER))}
+    return {"customer": site.create_customer(**read(form, parameter.CUSTOMER, custom=True))}
 
 
 def update_customer(site: Lifecycle, form: Resource, customer_id: str) -> Resource:
     """The customer with the fields sent."""
-    return {"customer": site.update_customer(**{**read(form, parameter.CUSTOMER), "id": customer_id})}
+    values = read(form, parameter.CUSTOMER, custom=True, clearing=True)
+    return {"customer": site.update_customer(**{**values, "id": customer_id})}
 
 
 def create_item_family(site: Lifecycle, form: Resource, _: str) -> Resource:
@@ -86,27 +87,31 @@ def create_item_family(site: Lifecycle, form: Resource, _: str) -> Resource:
 
 def create_item(site: Lifecycle, form: Resource, _: str) -> Resource:
     """A new item."""
-    return {"item": site.create_item(**read(form, parameter.ITEM, ("id", "name", "type", "item_family_id")))}
+    return {
+        "item": site.create_item(**read(form, parameter.ITEM, ("id", "name", "type", "item_family_id"), custom=True))
+    }
 
 
 def create_item_price(site: Lifecycle, form: Resource, _: str) -> Resource:
     """A new item price."""
     return {
         "item_price": site.create_item_price(
-            **{"price": None, **read(form, parameter.ITEM_PRICE, ("id", "name", "item_id"))}
+            **{"price": None, **read(form, parameter.ITEM_PRICE, ("id", "name", "item_id"), custom=True)}
         )
     }
 
 
 def update_item_price(site: Lifecycle, form: Resource, price_id: str) -> Resource:
     """The item price with the fields sent."""
-    return {"item_price": site.update_item_price(**{**read(form, parameter.CHANGED_ITEM_PRICE), "id": price_id})}
+    values = read(form, parameter.CHANGED_ITEM_PRICE, custom=True, clearing=True)
+    return {"item_price": site.update_item_price(**{**values, "id": price_id})}
 
 
 def create_subscription(site: Lifecycle, form: Resource, customer_id: str) -> Resource:
     """A new subscription of the customer, and its first invoice if it has one."""
     before = set(site.invoices)
-    values = {"create_pending_invoices": False, **read(form, parameter.NEW_SUBSCRIPTION, ("subscription_items",))}
+    values = read(form, parameter.NEW_SUBSCRIPTION, ("subscription_items",), custom=True)
+    values.setdefault("create_pending_invoices", False)
     answer = _customer(site, site.create_subscription(customer_id, **values))
     new = [invoice for invoice_id, invoice in site.invoices.items() if invoice_id not in before]
     return {**answer, "invoice": new[0]} if new else answer
@@ -114,7 +119,8 @@ def create_subscription(site: Lifecycle, form: Resource, customer_id: str) -> Re
 
 def update_subscription(site: Lifecycle, form: Resource, subscription_id: str) -> Resource:
     """The changed subscription; items join its list unless `replace_items_list` is sent."""
-    values = {"replace_items_list": False, **read(form, parameter.CHANGED_SUBSCRIPTION)}
+    values = read(form, parameter.CHANGED_SUBSCRIPTION, custom=True, clearing=True)
+    values = {**values, "replace_items_list": bool(values.get("replace_items_list"))}
     if values.pop("change_option", None) == "end_of_term":
         values["end_of_term"] = True
     if (trial_end := values.pop("trial_end", None)) is not None:
@@ -230,7 +236,7 @@ def delete_line_items(site: Lifecycle, form: Resource, invoice_id: str) -> Resou
 
 def close_invoice(site: Lifecycle, form: Resource, invoice_id: str) -> Resource:
     """The closed invoice, under its final id."""
-    values = read(form, parameter.CLOSING, strict=True)
+    values = read(form, parameter.CLOSING, strict=True, custom=True)
     values.pop("remove_general_note", None)
     return {"invoice": site.close_invoice(invoice_id, **values)}
 

@@ -286,13 +286,33 @@ TABLES = {
 }
 
 
+# Fields without which their resource would not work; clearing one changes nothing.
+NEVER_CLEARED = frozenset(
+    {
+        "auto_collection",
+        "create_pending_invoices",
+        "currency_code",
+        "id",
+        "item_id",
+        "name",
+        "net_term_days",
+        "period",
+        "period_unit",
+        "price",
+        "pricing_model",
+        "status",
+        "tiers",
+    }
+)
+
+
 def set_fields(resource: Resource, fields: Resource) -> None:
     """Writes the fields; None takes one away."""
     for name, value in fields.items():
-        if value is None:
-            resource.pop(name, None)
-        else:
+        if value is not None:
             resource[name] = value
+        elif name not in NEVER_CLEARED:
+            resource.pop(name, None)
 
 
 def basic(username: str, password: str) -> str:

@@ -115,6 +115,8 @@ class Bills(Lines, Notifications):
         before = copy.deepcopy(bill)
         subtotal = amount(line.pop("subtotal", 0))
         rate = amount(line.get("conversionRate", 1))
+        with localcontext(EXACT):
+            converted = subtotal * rate
         usual = {
             "lineItemType": "AD_HOC",
             "description": "Ad-hoc",
@@ -125,7 +127,7 @@ class Bills(Lines, Notifications):
             "subtotal": subtotal,
             "currency": bill["currency"],
             "conversionRate": rate,
-            "convertedSubtotal": subtotal * rate,
+            "convertedSubtotal": converted,
             "servicePeriodStartDate": bill["startDateTimeUTC"],
             "servicePeriodEndDate": bill["endDateTimeUTC"],
         }
@@ -295,6 +297,7 @@ def _unapprove(bill: Resource) -> None:
 
 
 def _add_up(bill: Resource) -> None:
-    bill["billTotal"] = sum((line["convertedSubtotal"] for line in bill["lineItems"]), Decimal(0))
+    with localcontext(EXACT):
+        bill["billTotal"] = sum((line["convertedSubtotal"] for line in bill["lineItems"]), Decimal(0))
     for number, line in enumerate(bill["lineItems"], start=1):
         line["sequenceNumber"] = number

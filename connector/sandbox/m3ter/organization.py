@@ -196,10 +196,10 @@ class Organization(Component):
     def delete(self, kind: str, entity_id: str) -> Resource:
         """The entity that is no more; one that others refer to stays."""
         entity = self.find(kind, entity_id)
-        for user in ENTITIES:
-            names = [name for name, referenced in REFERENCES.items() if referenced == kind]
-            if any(row.get(name) == entity_id for row in self._table(user).values() for name in names):
-                raise bad_request(f"{ENTITIES[kind].name} {entity_id} is used by a {ENTITIES[user].name}")
+        references = [name for name, referenced in REFERENCES.items() if referenced == kind]
+        for user, description in ENTITIES.items():
+            if any(row.get(name) == entity_id for row in self._table(user).values() for name in references):
+                raise bad_request(f"{ENTITIES[kind].name} {entity_id} is used by a {description.name}")
         del self._table(kind)[entity_id]
         return entity
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 
 from connector.sandbox.component import Resource
@@ -43,7 +42,8 @@ class Usage(Catalogue):
         batch = body.get("measurements") if isinstance(body, dict) else None
         if not isinstance(batch, list) or not 1 <= len(batch) <= 1000:
             raise bad_request("measurements must be a list of 1 to 1000 entries")
-        for measurement in [read(MEASUREMENT, entry, f"measurements[{number}]") for number, entry in enumerate(batch)]:
+        measurements = [read(MEASUREMENT, entry, f"measurements[{place}]") for place, entry in enumerate(batch)]
+        for measurement in measurements:
             self._take_in(measurement)
 
     def _take_in(self, measurement: Resource) -> None:
