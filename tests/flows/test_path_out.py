@@ -556,3 +556,40 @@ def test_snapshot_says_what_was_frozen(renewed: tuple[World, str]) -> None:
         Decimal("0.3"),
         30,
     )
+
+
+def test_look_before_the_answer_has_settled_is_put_off_even_for_a_person(renewed: tuple[World, str]) -> None:
+    world, invoice_id = renewed
+    bill_id = world.bill({"subtotal": 7})
+    world.box.faults.order("chargebee", "add_charge_item", "late", seconds=90)
+    world.poll()
+    with world.services.transaction() as db:
+        syncs.retry(db, world.sync("bill", bill_id).id, "test", world.services.now())
+    world.work()
+    assert world.sync("bill", bill_id).cause == "settling"
+    assert len(world.calls("chargebee", "add_charge_item")) == 1
+    world.wait(minutes=MINUTES_TO_SETTLE)
+    assert world.charges(invoice_id) == [(CALLS_PRICE, 700)]
+
+
+def test_line_that_somebody_removed_while_we_sent_is_missed_and_not_added_again(
+    renewed: tuple[World, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, invoice_id = renewed
+    bill_id = world.bill({"subtotal": 1}, {"subtotal": 2})
+    finish = ledger.finish
+
+    def remove_the_first(db: Any, intent: Any, line_id: str, how: str) -> bool:
+        if intent.amount_minor == 200:
+            [first] = [line for line in world.chargebee.invoices[invoice_id]["line_items"] if line["amount"] == 100]
+            world.chargebee.delete_line_items(invoice_id, [first["id"]])
+        return finish(db, intent, line_id, how)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ledger, "finish", remove_the_first)
+        world.poll()
+    row = world.sync("bill", bill_id)
+    assert (row.status, row.cause) == ("parked", "verification_failed")
+    world.wait(hours=3)
+    assert world.charges(invoice_id) == [(CALLS_PRICE, 200)]
+    assert world.receipts() == []
