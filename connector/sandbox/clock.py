@@ -4,13 +4,11 @@ import threading
 import time
 from datetime import UTC, datetime, timedelta
 
-from connector.sandbox.component import Component
+from connector.sandbox.component import Component, Resource
 
 
 class Clock(Component):
     """One clock for both providers."""
-
-    kept = ("_base", "_started")
 
     def __init__(self, lock: threading.RLock, now: datetime, ticking: bool) -> None:
         super().__init__(lock)
@@ -33,3 +31,9 @@ class Clock(Component):
     def seconds(self) -> int:
         """The time in whole epoch seconds."""
         return int(self.now().timestamp())
+
+    def _take(self) -> Resource:
+        return {"now": self.now()}
+
+    def _put_back(self, taken: Resource) -> None:
+        self.set(taken["now"])

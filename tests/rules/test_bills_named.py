@@ -27,6 +27,7 @@ def wrapped(value: object, depth: int) -> dict[str, object]:
         pytest.param(
             {"data": {"new": ENTITY, "old": {**ENTITY, "status": "PENDING"}}}, [BILL], id="one bill shown twice"
         ),
+        pytest.param({**ENTITY, "status": "PENDING"}, [BILL], id="a bill that is not approved yet, or no longer"),
         pytest.param({"bills": [{"billId": BILL}, {"billId": OTHER}]}, [BILL, OTHER], id="a list, in its order"),
         pytest.param([{"x": [[{"billId": BILL}]]}], [BILL], id="lists in lists"),
         pytest.param(

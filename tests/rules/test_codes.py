@@ -75,5 +75,13 @@ def test_different_parts_give_different_codes(two):
     assert (codes.code(*one) == codes.code(*other)) == (one == other)
 
 
-def test_a_hyphen_in_an_id_does_not_make_two_subscriptions_share_a_code():
-    assert codes.code("acme", "pro-USD", "1767225600") != codes.code("acme-pro", "USD", "1767225600")
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        pytest.param(("acme", "pro-USD", "1767225600"), ("acme-pro", "USD", "1767225600"), id="a hyphen"),
+        pytest.param(("acme", "pro/USD", "1767225600"), ("acme/pro", "USD", "1767225600"), id="a slash"),
+        pytest.param(("acme", "x" * 80), ("acm", "e" + "x" * 80), id="too long to be readable"),
+    ],
+)
+def test_two_subscriptions_do_not_share_a_code_because_of(one, other):
+    assert codes.code(*one) != codes.code(*other)

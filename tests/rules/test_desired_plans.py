@@ -47,6 +47,14 @@ def cancelled(at: datetime, **difference: object) -> dict[str, object]:
             id="future, then started: from its start, not from when that was written",
         ),
         pytest.param(
+            [
+                subscription(**FUTURE),
+                subscription(updated_at=FEB + DAY, **TRIAL | {"started_at": FEB, "trial_end": MAR}),
+            ],
+            [interval(BASIC, FEB)],
+            id="future, then in trial: from its start",
+        ),
+        pytest.param(
             [subscription(**FUTURE | {"start_date": MAR}), subscription(updated_at=FEB, started_at=FEB, **FEBRUARY)],
             [interval(BASIC, FEB)],
             id="future, then started earlier than was planned",
@@ -179,7 +187,7 @@ def cancelled(at: datetime, **difference: object) -> dict[str, object]:
             id="changed after the cancellation was scheduled",
         ),
         pytest.param(
-            [subscription(), subscription(**cancelled(MIDDLE)), subscription(updated_at=FEB, activated_at=FEB)],
+            [subscription(), subscription(**cancelled(MIDDLE)), subscription(updated_at=FEB + DAY, activated_at=FEB)],
             [interval(BASIC, JAN, MIDDLE), interval(BASIC, FEB)],
             id="reactivated: a plan of its own, from the reactivation and not from the term's start",
         ),
@@ -196,7 +204,9 @@ def cancelled(at: datetime, **difference: object) -> dict[str, object]:
             [
                 subscription(),
                 subscription(**cancelled(FEB)),
-                subscription(updated_at=MAR, **TRIAL | {"trial_start": MAR, "trial_end": APR, "activated_at": JAN}),
+                subscription(
+                    updated_at=MAR + DAY, **TRIAL | {"trial_start": MAR, "trial_end": APR, "activated_at": JAN}
+                ),
             ],
             [interval(BASIC, JAN, FEB), interval(BASIC, MAR)],
             id="reactivated into a trial: not from the activation before the cancellation",
@@ -278,6 +288,11 @@ def cancelled(at: datetime, **difference: object) -> dict[str, object]:
             [subscription(), subscription(PRO, updated_at=MIDDLE), subscription(updated_at=MIDDLE)],
             [interval(BASIC, JAN)],
             id="changed and changed back within one second",
+        ),
+        pytest.param(
+            [subscription(), subscription(PRO, updated_at=FEB), subscription(updated_at=MIDDLE)],
+            [interval(BASIC, JAN)],
+            id="a newer state that says it is older does not reach back",
         ),
         pytest.param([subscription(), subscription(PRO)], [interval(PRO, JAN)], id="changed in the second it began"),
         pytest.param(

@@ -160,6 +160,7 @@ MEBIBYTE = 2**20
         pytest.param(b'"' * MEBIBYTE, id="quotes"),
         pytest.param(b'{"a":"' + b"\\" * MEBIBYTE, id="backslashes"),
         pytest.param(b'{"a":"' + b'\\"' * (MEBIBYTE // 2) + b'"}', id="escaped quotes"),
+        pytest.param(b'{"a":"' + b'\\"' * 50_000, id="a tenth of that, without end"),
         pytest.param(b'{"a":' + b" " * MEBIBYTE + b"1}", id="blanks"),
         pytest.param(b'{"a":1.' + b"1" * MEBIBYTE + b"}", id="one long number"),
         pytest.param(b'{"a":[' + b",".join([b"9" * 4300] * 240) + b"]}", id="long numbers"),

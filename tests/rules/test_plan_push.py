@@ -301,6 +301,8 @@ RENEWAL = invoice()
         pytest.param([invoice(JAN)], "no_pending_invoice", id="only the one before: it waits"),
         pytest.param([invoice(MAR)], "period_mismatch", id="only a later one: the periods differ"),
         pytest.param([invoice(FEB + 14 * DAY)], "period_mismatch", id="only one of another day"),
+        pytest.param([invoice(MAR, [invoice_line(FEB, MAR, entity_type="addon_item_price"), invoice_line(MAR, APR)])],
+                     "period_mismatch", id="only the next one, on which an addon's arrears begin at the boundary"),
         pytest.param([RENEWAL, replace(RENEWAL, id="draft_inv_2")], "several_invoices", id="several at the boundary"),
         pytest.param([invoice(currency_code="EUR")], "currency_mismatch", id="in another currency"),
         pytest.param([invoice(JAN, date=None, lines=())], "no_pending_invoice", id="one without any date"),

@@ -250,6 +250,11 @@ def test_an_enterprise_scale_site_gives_lines_page_by_page(draft_id: str, shop: 
     assert chargebee_http.get(f"invoices/{draft_id}", query_string={"line_items_limit": "301"}).status_code == 400
 
 
+def test_a_site_without_price_override_charges_the_catalogues_price(draft_id: str, shop: Sandbox):
+    shop.chargebee.settings.price_override = False
+    assert shop.chargebee.add_charge_item(draft_id, "seats-USD", 7, 3)["line_items"][-1]["amount"] == 1500
+
+
 def test_a_payment_is_an_event_of_its_own(draft_id: str, shop: Sandbox):
     final = shop.chargebee.close_invoice(draft_id)["id"]
     shop.chargebee.pay_invoice(final)

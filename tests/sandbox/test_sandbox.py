@@ -104,6 +104,14 @@ def test_a_snapshot_brings_everything_back_as_often_as_wanted(
     assert replay.headers["chargebee-idempotency-replayed"] == "true"
 
 
+def test_a_snapshot_of_a_ticking_clock_holds_its_time():
+    box = Sandbox(now=JAN, ticking=True)
+    snapshot = box.snapshot()
+    threading.Event().wait(0.1)
+    box.restore(snapshot)
+    assert box.clock.now() - JAN < timedelta(seconds=0.09)
+
+
 def test_many_callers_at_once_lose_nothing(draft_id: str, shop: Sandbox, server: Server):
     url = f"{server.url}/chargebee/api/v2/invoices/{draft_id}/add_charge_item"
 

@@ -8,7 +8,6 @@ from connector.sandbox.chargebee.site import Site, set_fields
 from connector.sandbox.component import Resource
 
 OVERRIDABLE = ("flat_fee", "per_unit")
-PRICING_MODELS = (*OVERRIDABLE, "tiered", "volume", "stairstep")
 
 
 class Catalogue(Site):

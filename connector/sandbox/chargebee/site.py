@@ -27,15 +27,15 @@ IDEMPOTENCY_SECONDS = 30 * 60
 class Settings:
     """What a person sets on the site, and what its plan allows."""
 
-    currencies: list[str] = field(
-        default_factory=lambda: ["USD", "EUR", "GBP", "JPY"]
-    )  # the first is the base currency
+    # The first is the base currency.
+    currencies: list[str] = field(default_factory=lambda: ["USD", "EUR", "GBP", "JPY"])
     notify_pending_invoices: bool = True
     auto_close_days: int | None = None
     pending_invoice_on_cancel: bool = False
     line_ids_change_on_close: bool = False
     enterprise_scale: bool = False
-    price_override: bool = True  # without it, the catalogue's price stands whatever the call says
+    # Without it, the catalogue's price stands whatever the call says.
+    price_override: bool = True
     requests_per_minute: int | None = None
 
 
