@@ -9,7 +9,7 @@ import structlog
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
-from connector import inbox, jobs, leases, syncs
+from connector import catch_up, inbox, jobs, leases, syncs
 from connector.bills import approvals
 from connector.errors import ConnectorError
 from connector.services import Services
@@ -52,7 +52,21 @@ def poll_bills(services: Services) -> None:
             log.info("approved bills read", connection=name, opened=opened)
 
 
+def catch_up_events(services: Services) -> None:
+    """Take from Chargebee's event list what no webhook has brought, connection by connection."""
+    for name in services.connections:
+        try:
+            found = catch_up.take_missed_events(services, name)
+        except ConnectorError as error:
+            log.warning("events could not be read", connection=name, error=str(error)[:300])
+        else:
+            log.info("events read", connection=name, missed=found)
+            if found:
+                jobs.ring(services.redis)
+
+
 PERIODIC = (
+    Periodic("catch up events", lambda services: services.settings.event_poll_seconds, catch_up_events),
     Periodic("poll bills", lambda services: services.settings.bill_poll_seconds, poll_bills),
     Periodic("sweep", lambda services: services.settings.sweep_seconds, sweep),
 )

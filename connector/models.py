@@ -64,6 +64,17 @@ class InboxEvent(Base):
     handled_at: Mapped[datetime | None]
 
 
+class Cursor(Base):
+    """How far a list of the provider's has been read."""
+
+    __tablename__ = "cursors"
+    __table_args__ = (UniqueConstraint("connection", "name"),)
+
+    connection: Mapped[str]
+    name: Mapped[str]
+    at: Mapped[datetime]
+
+
 class QuarantinedBody(Base):
     """An authenticated delivery that could not become an event, and why."""
 

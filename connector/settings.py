@@ -130,6 +130,9 @@ class Settings(BaseModel):
 
     sweep_seconds: int = Field(5, ge=1, description="the clock looks for due work this often")
     requeue_seconds: int = Field(60, ge=1, description="queued work that nobody took is queued again after this")
+    event_poll_seconds: int = Field(
+        600, ge=5, description="the clock asks Chargebee for events that were missed this often"
+    )
     bill_poll_seconds: int = Field(300, ge=5, description="the clock asks m3ter for approved bills this often")
     bill_poll_days: int = Field(45, ge=1, description="how far back, by bill date, approved bills are asked for")
     recheck_seconds: int = Field(600, ge=5, description="waiting work looks again this often, even if nothing woke it")

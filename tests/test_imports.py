@@ -18,7 +18,7 @@ LAYERS = (
     ("settings", "models", "embedded"),
     ("clients", "logs", "audit", "inbox", "migrations"),
     ("services", "mirror"),
-    ("syncs", "leases"),
+    ("syncs", "leases", "catch_up"),
     ("mappings",),
     ("account_plans", "customers"),
     ("subscriptions", "bills"),

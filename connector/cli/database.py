@@ -9,7 +9,7 @@ from alembic.config import Config
 from sqlalchemy import Engine
 
 import connector
-from connector import database, settings
+from connector import services, settings
 from connector.cli.common import output
 
 
@@ -22,9 +22,9 @@ def db() -> None:
 @output
 def upgrade() -> Any:
     """Bring the database's tables to this version of the connector."""
-    url = settings.load(needs_connection=False).database_url
-    upgrade_tables(database.make_engine(url))
-    return {"upgraded": True}, "The database is ready."
+    wired = services.build(settings.load(needs_connection=False))
+    upgrade_tables(wired.engine)
+    return {"upgraded": True, "installation": wired.installation}, "The database is ready."
 
 
 def upgrade_tables(engine: Engine) -> None:

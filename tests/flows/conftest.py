@@ -227,6 +227,7 @@ def make_services(box: Sandbox, engine: Engine, redis_url: str) -> Iterator[Call
 def world(box: Sandbox, make_services: Callable[..., Services]) -> Iterator[World]:
     made = make_services()
     made.redis.flushall()
+    assert made.installed_at == START
     world = World(box, made, create_app(made).test_client(), catalogue(box))
     box.chargebee.add_webhook_endpoint("http://connector.test/webhooks/chargebee", *LOGIN)
     for entity, key, price in (("Plan", "pro", PRO), ("Plan", "scale", SCALE), ("Aggregation", "calls", CALLS_PRICE)):

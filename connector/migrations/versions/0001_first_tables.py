@@ -99,6 +99,15 @@ def upgrade() -> None:
         sa.UniqueConstraint("connection", "bill_id", name=op.f("uq_bills_connection_bill_id")),
     )
     op.create_table(
+        "cursors",
+        sa.Column("connection", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_cursors")),
+        sa.UniqueConstraint("connection", "name", name=op.f("uq_cursors_connection_name")),
+    )
+    op.create_table(
         "external_mappings",
         sa.Column("connection", sa.Text(), nullable=False),
         sa.Column("m3ter_entity", sa.Text(), nullable=False),
@@ -382,6 +391,7 @@ def downgrade() -> None:
         batch_op.drop_index("ix_external_mappings_external")
 
     op.drop_table("external_mappings")
+    op.drop_table("cursors")
     op.drop_table("bills")
     with op.batch_alter_table("bill_snapshots", schema=None) as batch_op:
         batch_op.drop_index(
