@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from contextlib import AbstractContextManager
 from typing import Any
 
 from sqlalchemy import select, update
@@ -11,6 +12,7 @@ from connector.clients.chargebee import Customer
 from connector.clients.m3ter import Account as M3terAccount
 from connector.database import insert
 from connector.errors import Parked, Rejected
+from connector.leases import Held
 from connector.mappings import Pair
 from connector.models import Account, Mapping
 from connector.services import Services
@@ -28,7 +30,7 @@ def sync_customer(services: Services, run: Run) -> str:
         return f"account {ensure_account(services, run, run.subject)}"
 
 
-def only_worker_at(services: Services, connection: str, customer_id: str) -> Any:
+def only_worker_at(services: Services, connection: str, customer_id: str) -> AbstractContextManager[Held]:
     """Keeps every other worker from this customer's account and plans during the block."""
     _, lease = syncs.times(services.settings, "customer")
     return leases.held(services, f"{connection}/customer/{customer_id}", lease.total_seconds())

@@ -593,3 +593,22 @@ def test_line_that_somebody_removed_while_we_sent_is_missed_and_not_added_again(
     world.wait(hours=3)
     assert world.charges(invoice_id) == [(CALLS_PRICE, 200)]
     assert world.receipts() == []
+
+
+def test_invoice_that_is_no_longer_pending_gets_no_request_at_all(
+    renewed: tuple[World, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, invoice_id = renewed
+    bill_id = world.bill({"subtotal": 7})
+    freeze = ledger.freeze
+
+    def close_after_freezing(*arguments: Any, **named: Any) -> Any:
+        world.chargebee.invoices[invoice_id]["status"] = "payment_due"
+        return freeze(*arguments, **named)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ledger, "freeze", close_after_freezing)
+        world.poll()
+    assert world.sync("bill", bill_id).cause == "invoice_closed"
+    assert "0 of 1 lines were added, 7.00 USD were not" in str(world.sync("bill", bill_id).text)
+    assert world.calls("chargebee", "add_charge_item") == []
