@@ -1,14 +1,14 @@
 """The m3ter account plans that subscriptions own: one row each, planned before the call and live after its answer."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import count
 
 from sqlalchemy import delete, select, update
 
 from connector import codes, mappings
 from connector.clients.m3ter import AccountPlan as M3terPlan
-from connector.database import insert
 from connector.errors import Rejected
 from connector.mappings import Pair
 from connector.models import AccountPlan
@@ -91,21 +91,30 @@ def settle(services: Services, run: Run, account_id: str, current: Sequence[Curr
 
 def plan(services: Services, run: Run, account_id: str, customer_id: str, wanted: Interval) -> Current:
     """Our row for a new account plan, committed before m3ter hears of it."""
-    code = codes.code(run.subject, wanted.item_price_id, str(int(wanted.start.timestamp())))
     with services.transaction() as db:
-        db.execute(
-            insert(db, AccountPlan)
-            .values(
-                connection=run.connection, subscription_id=run.subject, customer_id=customer_id, account_id=account_id,
-                item_price_id=wanted.item_price_id, plan_id=wanted.plan_id, code=code, start=wanted.start, end=wanted.end,
-                status="planned", created_at=services.now(),
+        for code in _codes(run.subject, wanted):
+            row = db.scalar(
+                select(AccountPlan).where(AccountPlan.connection == run.connection, AccountPlan.code == code)
             )
-            .on_conflict_do_nothing(index_elements=["connection", "code"])
-        )  # fmt: skip
-        row = db.scalars(
-            select(AccountPlan).where(AccountPlan.connection == run.connection, AccountPlan.code == code)
-        ).one()
-        return _current(row)
+            if row is None:
+                row = AccountPlan(
+                    connection=run.connection, subscription_id=run.subject, customer_id=customer_id, account_id=account_id,
+                    item_price_id=wanted.item_price_id, plan_id=wanted.plan_id, code=code, start=wanted.start,
+                    end=wanted.end, status="planned", created_at=services.now(),
+                )  # fmt: skip
+                db.add(row)
+                db.flush()
+            # A plan that began here and has been moved since keeps its code: the next one gets another.
+            if row.m3ter_id is None and row.start == wanted.start:
+                return _current(row)
+    raise AssertionError("there is always another code")
+
+
+def _codes(subscription_id: str, wanted: Interval) -> Iterator[str]:
+    parts = (subscription_id, wanted.item_price_id, str(int(wanted.start.timestamp())))
+    yield codes.code(*parts)
+    for number in count(2):
+        yield codes.code(*parts, str(number))
 
 
 def create(services: Services, run: Run, new: Current) -> None:

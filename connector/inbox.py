@@ -5,18 +5,19 @@ import json
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
-from connector import money
 from connector.database import insert
 from connector.models import InboxEvent, QuarantinedBody
 
 MAX_DEPTH = 64
 MAX_NODES = 100_000
 MAX_ID = 200
+MAX_DIGITS = 300
 QUARANTINE_ROWS = 1000
 QUARANTINE_BYTES = 65_536
 # Strings are stepped over whole, also one that never ends, so that the search takes linear time.
@@ -44,7 +45,7 @@ def read_json(body: bytes) -> dict[str, Any]:
         raise BadBody("the body is not UTF-8") from error
     _refuse_deep(text)
     try:
-        found = json.loads(text, parse_float=money.amount, parse_constant=_no_constant, object_pairs_hook=_no_repeats)
+        found = json.loads(text, parse_float=_fraction, parse_constant=_no_constant, object_pairs_hook=_no_repeats)
     except RecursionError as error:
         raise BadBody("the JSON is nested too deep") from error
     except ValueError as error:
@@ -62,6 +63,17 @@ def _refuse_deep(text: str) -> None:
         nodes += mark in ",[{"
         if depth > MAX_DEPTH or nodes > MAX_NODES:
             raise BadBody("the JSON is nested too deep or holds too many values")
+
+
+def _fraction(text: str) -> Decimal:
+    """A number of the payload, exactly; whether it can be an amount is asked where it is used as one."""
+    try:
+        number = Decimal(text)
+    except ArithmeticError as error:
+        raise ValueError("a number is too large") from error
+    if len(text) > MAX_DIGITS or abs(number.adjusted()) > MAX_DIGITS:
+        raise ValueError("a number is too large")
+    return number
 
 
 def _no_constant(name: str) -> Any:

@@ -10,9 +10,9 @@ from redis.exceptions import RedisError
 from rq import Queue, SimpleWorker
 from rq.job import Job
 from rq.serializers import JSONSerializer
+from sqlalchemy.exc import OperationalError
 
 from connector import handlers, inbox, syncs
-from connector.errors import ConnectorError
 from connector.models import InboxEvent
 from connector.services import Services
 
@@ -70,8 +70,10 @@ def _dispatch_one(db: Any, row: InboxEvent, now: datetime) -> list[int]:
     try:
         with db.begin_nested():
             return handlers.dispatch(db, row, now)
-    except (ConnectorError, ValueError, TypeError, KeyError, AttributeError) as error:
-        log.warning("event cannot be used", inbox=row.id, error=type(error).__name__)
+    except OperationalError:
+        raise  # the database, not the event
+    except Exception as error:
+        log.exception("event cannot be used", inbox=row.id)
         row.status, row.reason, row.handled_at = "failed", f"{type(error).__name__}: {error}"[:500], now
         return []
 

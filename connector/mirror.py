@@ -26,6 +26,10 @@ STATE_FIELDS = (
 )  # fmt: skip
 
 
+# Milliseconds since 1970, in a column of 64 bits.
+MAX_VERSION = 2**63
+
+
 def keep(
     db: Session, connection: str, resource: str, body: dict[str, Any], now: datetime, *, settled: bool = False
 ) -> None:
@@ -34,7 +38,7 @@ def keep(
     Two states with one version, or a state without any, leave the resource unsettled until Chargebee has been asked.
     """
     version = body.get("resource_version")
-    known = isinstance(version, int)
+    known = isinstance(version, int) and 0 <= version < MAX_VERSION
     values = {
         "resource_version": version if known else 0,
         "customer_id": body.get("customer_id"),

@@ -65,6 +65,12 @@ def sent_amounts(db: Session, connection: str, bill_id: str) -> dict[str, int]:
     return {key: int(total) for key, total in rows}
 
 
+def subscriptions_sent_for(db: Session, connection: str, bill_id: str) -> frozenset[str]:
+    """The subscriptions on whose invoices pushes of this bill have put something."""
+    done = (LinePush.connection == connection, LinePush.bill_id == bill_id, LinePush.status == DONE)
+    return frozenset(db.scalars(select(LinePush.subscription_id).where(*done).distinct()))
+
+
 def freeze(
     db: Session, *, installation: str, connection: str, plan: PushPlan, content: str, now: datetime
 ) -> BillSnapshot:

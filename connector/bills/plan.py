@@ -8,7 +8,7 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from decimal import Decimal, localcontext
@@ -95,6 +95,8 @@ class Surroundings:
     pending: Mapping[str, Sequence[Invoice]] = field(default_factory=dict)
     # What earlier pushes of this bill have put on invoices, by line key, in minor units.
     sent: Mapping[str, int] = field(default_factory=dict)
+    # The subscriptions on whose invoices that was.
+    sent_for: Collection[str] = ()
     exponents: Mapping[str, int] = field(default_factory=dict)
     max_lines: int = 500
 
@@ -331,7 +333,7 @@ def _place(bill: Bill, subscription_id: str, around: Surroundings) -> Invoice | 
     if len(fitting) > 1:
         text = f"several pending invoices of {subscription_id} close on {boundary:%Y-%m-%d}: {listed}"
         return _problem("several_invoices", text, "Close or delete the ones that are not for this bill.")
-    if around.sent:
+    if subscription_id in around.sent_for:
         text = f"a part of the bill was sent before, and its invoice is no longer pending (pending now: {listed or 'none'})"
         return _problem("invoice_closed", text, "Invoice the difference by hand and skip the sync.")
     later = [invoice for invoice in pending if invoice.date and invoice.date > boundary + SAME_BOUNDARY]

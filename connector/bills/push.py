@@ -91,6 +91,7 @@ def _surroundings(services: Services, connected: Connected, bill: Bill) -> Surro
             account_plans=plans,
             live_subscriptions=live,
             sent=ledger.sent_amounts(db, connected.name, bill.id),
+            sent_for=ledger.subscriptions_sent_for(db, connected.name, bill.id),
             exponents=connected.settings.currency_exponents,
             max_lines=connected.settings.max_bill_lines,
         )

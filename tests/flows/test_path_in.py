@@ -519,3 +519,26 @@ def test_account_row_says_what_m3ter_was_last_told(world: World) -> None:
         "live",
         world.m3ter.account_by_code("acme")["id"],
     )
+
+
+def test_plans_that_come_newest_first_are_all_there_in_the_end(world: World) -> None:
+    sent: list[tuple[str, dict[str, str], bytes]] = []
+
+    def keep(url: str, headers: dict[str, str], body: bytes) -> int:
+        sent.append((url, headers, body))
+        return 204
+
+    world.sign_up()
+    for day, price in ((10, SCALE), (20, PRO)):
+        world.box.advance(to=datetime(2026, 1, day, tzinfo=UTC))
+        world.chargebee.update_subscription("sub-1", item_price_ids=[price])
+    world.box.deliver(keep)
+    for delivery in reversed(sent):
+        assert world._send(*delivery) == 204
+        world.work()
+    assert periods(world) == [
+        ("pro", "2026-01-01T00:00:00Z", "2026-01-10T00:00:00Z"),
+        ("scale", "2026-01-10T00:00:00Z", "2026-01-20T00:00:00Z"),
+        ("pro", "2026-01-20T00:00:00Z", None),
+    ]
+    assert len({plan["code"] for plan in world.plans()}) == 3

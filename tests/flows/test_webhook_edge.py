@@ -250,6 +250,18 @@ def test_health_says_up_or_down_and_no_more(world: World, make_services: Callabl
 
 
 def test_sqlite_keeps_what_it_has_acknowledged(tmp_path: Path) -> None:
-    with database.make_engine(f"sqlite:///{tmp_path}/durable.db").connect() as connection:
+    engine = database.make_engine(f"sqlite:///{tmp_path}/durable.db")
+    with engine.connect() as connection:
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
+    engine.dispose()
+
+
+def test_version_beyond_any_clock_and_a_fraction_beyond_any_amount_hold_up_nothing(world: World) -> None:
+    odd = {"id": "c1", "email": "c1@example.test", "resource_version": 10**30, "deleted": False, "cf_ratio": 0.5}
+    body = event(content={"customer": odd}).replace(b"0.5", b"0." + b"3" * 60)
+    assert world.post(PATH, body) == 204
+    assert world.post(PATH, event(id="ev_2", content={"customer": odd | {"id": "c2", "resource_version": 5}})) == 204
+    world.work()
+    assert {row.status for row in world.inbox()} == {"done"}
+    assert world.sync("customer", "c2").status == "succeeded"

@@ -24,7 +24,9 @@ PAYLOAD = Path(__file__).parent.parent / "payloads" / "chargebee" / "customer_cr
 def web(tmp_path_factory: pytest.TempPathFactory, redis_url: str) -> Iterator[int]:
     """The port of a running web process."""
     url = f"sqlite:///{tmp_path_factory.mktemp('web')}/connector.db"
-    upgrade_tables(make_engine(url))
+    engine = make_engine(url)
+    upgrade_tables(engine)
+    engine.dispose()
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

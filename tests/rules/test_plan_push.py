@@ -403,7 +403,7 @@ def test_a_bill_that_became_less_parks_with_the_difference(lines, shown):
 def test_an_invoice_closed_after_a_part_was_sent_parks(pending):
     first = plan_push(bill(bill_line("10")), around())
     more = bill(bill_line("10"), bill_line("5", pricing_id="pricing-2"))
-    plan = plan_push(more, around(sent=sent(first), pending={SUBSCRIPTION: pending}))
+    plan = plan_push(more, around(sent=sent(first), sent_for={SUBSCRIPTION}, pending={SUBSCRIPTION: pending}))
     assert codes(plan) == ["invoice_closed"]
     assert not plan.problems[0].waits
 
@@ -646,3 +646,10 @@ def test_a_bill_that_only_gains_lines_never_parks_for_a_rounded_cent(before: lis
     second = plan_push(bill(*before, *new), around(sent=sent(first)))
     assert second.problems == ()
     assert sum(sent(first).values()) + sum(amounts(second)) == second.total_minor
+
+
+def test_an_invoice_that_has_not_come_is_waited_for_though_another_subscription_was_sent():
+    first = plan_push(bill(bill_line("1.00")), around())
+    more = bill(bill_line("1.00"), bill_line("2.00", pricing_id="pricing-2"))
+    plan = plan_push(more, around(sent=sent(first), sent_for={"another"}, pending={}))
+    assert [(problem.cause.code, problem.waits) for problem in plan.problems] == [("no_pending_invoice", True)]
