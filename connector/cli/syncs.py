@@ -51,10 +51,8 @@ def show_sync(sync_id: int) -> Any:
     if row is None:
         raise ConnectorError(f"there is no sync {sync_id}")
     document = syncs.as_json(row) | {"tries": [_attempt(one) for one in tries]}
-    text = [
-        f"{name}: {document[name]}"
-        for name in ("id", "kind", "subject", "trigger", "status", "cause", "text", "next_step")
-    ]
+    names = ("id", "kind", "subject", "trigger", "status", "cause", "text", "next_step")
+    text = [f"{name}: {document[name]}" for name in names if document[name] is not None]
     for one in document["tries"]:
         text.append(f"\n{one['number']}. {one['started_at']}  {one['outcome']}  {one['text'] or ''}")
         text += [f"   · {sentence}" for sentence in one["did"]]
