@@ -8,7 +8,7 @@ from itertools import count
 from sqlalchemy import delete, select, update
 
 from connector import codes, mappings
-from connector.clients.m3ter import AccountPlan as M3terPlan
+from connector.clients.m3ter_objects import AccountPlan as M3terPlan
 from connector.errors import Rejected
 from connector.mappings import Pair
 from connector.models import AccountPlan

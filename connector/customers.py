@@ -9,7 +9,7 @@ from sqlalchemy import select, update
 
 from connector import codes, leases, mappings, mirror, syncs
 from connector.clients.chargebee import Customer
-from connector.clients.m3ter import Account as M3terAccount
+from connector.clients.m3ter_objects import Account as M3terAccount
 from connector.database import insert
 from connector.errors import Parked, Rejected
 from connector.leases import Held

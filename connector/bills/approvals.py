@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from connector import syncs
-from connector.clients.m3ter import Bill
+from connector.clients.m3ter_objects import Bill
 from connector.database import insert
 from connector.models import SeenBill
 from connector.services import Services

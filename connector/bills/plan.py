@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 from connector import mappings, money
 from connector.account_plans import Current
 from connector.clients.chargebee import Invoice
-from connector.clients.m3ter import Bill, BillLine
+from connector.clients.m3ter_objects import Bill, BillLine
 from connector.errors import Cause
 
 # Chargebee's terms end at a time of day, m3ter's at midnight: the same boundary is never a day apart.

@@ -16,7 +16,7 @@ from connector.bills.plan import (
     subscriptions_billed,
 )
 from connector.clients.chargebee import AddedCharge, Invoice, InvoiceLine
-from connector.clients.m3ter import Bill
+from connector.clients.m3ter_objects import Bill
 from connector.errors import NotFound, Parked, Rejected, Retryable, Uncertain, Waiting
 from connector.leases import Held
 from connector.models import BillSnapshot

@@ -13,7 +13,8 @@ import pytest
 import responses
 
 from connector.clients.http import Unreadable, recorded_calls
-from connector.clients.m3ter import Account, AccountPlan, Bill, ExternalMapping, M3terClient
+from connector.clients.m3ter import M3terClient
+from connector.clients.m3ter_objects import Account, AccountPlan, Bill, ExternalMapping
 from connector.errors import AccessRefused, ConnectorError, Misconfigured, NotFound, Rejected, Retryable, Uncertain
 
 BASE = "https://api.m3ter.com"

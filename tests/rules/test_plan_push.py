@@ -23,7 +23,7 @@ from connector.bills.plan import (
     plan_push,
     subscriptions_billed,
 )
-from connector.clients.m3ter import Bill, BillLine
+from connector.clients.m3ter_objects import Bill, BillLine
 from connector.mappings import CHARGE_ENTITIES
 from tests.builders import (
     ADDON,
