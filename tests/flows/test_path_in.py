@@ -542,3 +542,59 @@ def test_plans_that_come_newest_first_are_all_there_in_the_end(world: World) -> 
         ("pro", "2026-01-20T00:00:00Z", None),
     ]
     assert len({plan["code"] for plan in world.plans()}) == 3
+
+
+def test_pause_ends_the_plan_and_resumption_starts_another(world: World) -> None:
+    world.sign_up()
+    world.settle()
+    world.box.advance(to=datetime(2026, 1, 10, tzinfo=UTC))
+    world.chargebee.pause_subscription("sub-1")
+    world.settle()
+    assert periods(world) == [("pro", "2026-01-01T00:00:00Z", "2026-01-10T00:00:00Z")]
+    world.box.advance(to=datetime(2026, 1, 20, tzinfo=UTC))
+    world.chargebee.resume_subscription("sub-1")
+    world.settle()
+    assert periods(world) == [
+        ("pro", "2026-01-01T00:00:00Z", "2026-01-10T00:00:00Z"),
+        ("pro", "2026-01-20T00:00:00Z", None),
+    ]
+
+
+def test_pause_that_is_only_planned_and_a_change_at_term_end_change_nothing_now(world: World) -> None:
+    world.sign_up()
+    world.settle()
+    world.forget_calls()
+    world.chargebee.pause_subscription("sub-1", int(datetime(2026, 1, 20, tzinfo=UTC).timestamp()))
+    world.chargebee.remove_scheduled_pause("sub-1")
+    world.chargebee.update_subscription("sub-1", item_price_ids=[SCALE], end_of_term=True)
+    world.settle()
+    assert world.calls("m3ter") == []
+    world.box.advance(to=datetime(2026, 2, 1, 0, 10, tzinfo=UTC))
+    world.settle()
+    assert periods(world) == [
+        ("pro", "2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z"),
+        ("scale", "2026-02-01T00:00:00Z", None),
+    ]
+
+
+def test_reactivation_starts_a_new_plan_and_never_reopens_the_ended_one(world: World) -> None:
+    world.sign_up()
+    world.settle()
+    world.box.advance(to=datetime(2026, 1, 10, tzinfo=UTC))
+    world.chargebee.cancel_subscription("sub-1")
+    world.box.advance(to=datetime(2026, 1, 20, tzinfo=UTC))
+    world.chargebee.reactivate_subscription("sub-1")
+    world.settle()
+    assert periods(world) == [
+        ("pro", "2026-01-01T00:00:00Z", "2026-01-10T00:00:00Z"),
+        ("pro", "2026-01-20T00:00:00Z", None),
+    ]
+
+
+def test_deleted_subscription_has_no_plan_any_more(world: World) -> None:
+    world.sign_up()
+    world.settle()
+    world.box.advance(to=datetime(2026, 1, 10, tzinfo=UTC))
+    world.chargebee.delete_subscription("sub-1")
+    world.settle()
+    assert periods(world) == [("pro", "2026-01-01T00:00:00Z", "2026-01-10T00:00:00Z")]
