@@ -2,7 +2,7 @@
 PYTHON ?= python3
 PIP_INSTALL = bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement
 
-.PHONY: demo test check run format lock clean
+.PHONY: demo test check run format bench lock clean
 
 demo: .venv/run
 	.venv/bin/connector demo
@@ -21,6 +21,9 @@ run: .venv/run
 format: .venv/dev
 	.venv/bin/ruff format .
 	.venv/bin/ruff check --fix .
+
+bench: .venv/dev
+	.venv/bin/python tests/benchmarks/sandbox_speed.py
 
 # One mark per set of packages; the project itself is installed in place, without touching the network.
 .venv/run: config/requirements.lock pyproject.toml

@@ -51,7 +51,7 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def postgresql_engine(worker_id: str) -> Iterator[Engine]:
     """A migrated database of this test process's own, on the named server or on one from a wheel."""
-    name = f"connector_tests_{worker_id}"
+    name = f"connector_tests_{worker_id}_{os.getpid()}"
     admin = database.make_engine(os.environ.get("TEST_POSTGRESQL_URL") or _wheel_server()).execution_options(
         isolation_level="AUTOCOMMIT"
     )

@@ -1,4 +1,4 @@
-"""The sandbox as one WSGI application: `/chargebee`, `/m3ter` and `/_control`."""
+"""The sandbox as one WSGI application: `/chargebee`, `/m3ter` and `/_control`; both providers also have a page."""
 
 from typing import TYPE_CHECKING
 
@@ -9,6 +9,7 @@ from connector.sandbox import control
 from connector.sandbox.chargebee import routes as chargebee
 from connector.sandbox.gate import Gate
 from connector.sandbox.m3ter import routes as m3ter
+from connector.sandbox.pages import routes as pages
 from connector.sandbox.routing import METHODS
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ def create_app(box: "Sandbox") -> tuple[Flask, Gate]:
     )
     app.add_url_rule("/m3ter/<path:rest>", "m3ter", lambda rest: m3ter.answer(box.m3ter), methods=METHODS)
     app.add_url_rule("/_control/<path:rest>", "control", lambda rest: control.answer(box, rest), methods=METHODS)
+    pages.add_to(app, box)
     app.register_error_handler(HTTPException, _unrouted)
     gate = Gate(box, app.wsgi_app)
     app.wsgi_app = gate  # type: ignore[method-assign]

@@ -69,7 +69,13 @@ def order_fault(box: "Sandbox", order: Resource) -> Resource:
     if missing:
         raise BadOrder(f"a fault needs {', '.join(missing)}")
     box.faults.order(**order)
-    return {"faults": [asdict(fault) for fault in box.faults.orders]}
+    return show_faults(box, order)
+
+
+def show_faults(box: "Sandbox", _: Resource) -> Resource:
+    """The faults still to happen."""
+    with box.lock:
+        return {"faults": [asdict(fault) for fault in box.faults.orders]}
 
 
 def clear_faults(box: "Sandbox", _: Resource) -> Resource:
@@ -96,18 +102,26 @@ def deliver(box: "Sandbox", _: Resource) -> Resource:
     return {"deliveries": [{**asdict(delivery), "at": delivery.at.isoformat()} for delivery in box.deliver()]}
 
 
-def take_snapshot(box: "Sandbox", _: Resource) -> Resource:
-    """Keeps everything as it is, under a number."""
-    box.snapshots.append(box.snapshot())
-    return {"snapshot": len(box.snapshots)}
+def take_snapshot(box: "Sandbox", order: Resource) -> Resource:
+    """Keeps everything as it is, under the name given or a number."""
+    name = _snapshot_name(order, str(len(box.snapshots) + 1))
+    with box.lock:
+        box.snapshots.pop(name, None)
+        box.snapshots[name] = box.snapshot()
+    return {"snapshot": name}
+
+
+def show_snapshots(box: "Sandbox", _: Resource) -> Resource:
+    """The names of the snapshots, the last one at the end."""
+    return {"snapshots": list(box.snapshots)}
 
 
 def restore_snapshot(box: "Sandbox", order: Resource) -> Resource:
     """Makes everything as it was, by default at the last snapshot."""
-    number = order.get("snapshot", len(box.snapshots))
-    if not isinstance(number, int) or not 1 <= number <= len(box.snapshots):
-        raise BadOrder("there is no such snapshot")
-    box.restore(box.snapshots[number - 1])
+    name = _snapshot_name(order, next(reversed(box.snapshots), ""))
+    if name not in box.snapshots:
+        raise BadOrder(f"there is no snapshot {name!r}" if name else "there is no snapshot yet")
+    box.restore(box.snapshots[name])
     return box.summary()
 
 
@@ -138,11 +152,13 @@ VIEWS: dict[tuple[str, str], Callable[["Sandbox", Resource], Resource]] = {
     ("GET", "state"): show_state,
     ("POST", "time"): move_time,
     ("POST", "faults"): order_fault,
+    ("GET", "faults"): show_faults,
     ("DELETE", "faults"): clear_faults,
     ("GET", "calls"): show_calls,
     ("DELETE", "calls"): clear_calls,
     ("POST", "deliver"): deliver,
     ("POST", "snapshot"): take_snapshot,
+    ("GET", "snapshots"): show_snapshots,
     ("POST", "restore"): restore_snapshot,
     ("POST", "settings"): change_settings,
     ("POST", "actions"): act,
@@ -158,6 +174,13 @@ def _order() -> Resource:
     if not isinstance(order, dict):
         raise BadOrder("the body must be a JSON object")
     return order
+
+
+def _snapshot_name(order: Resource, usual: str) -> str:
+    name = order.get("snapshot", usual)
+    if isinstance(name, bool) or not isinstance(name, str | int) or ("snapshot" in order and name == ""):
+        raise BadOrder("a snapshot has a name or a number")
+    return str(name)
 
 
 def _moment(value: Any) -> datetime:

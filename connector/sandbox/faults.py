@@ -19,9 +19,12 @@ KINDS: dict[str, tuple[str, ...]] = {
     "status_after": ("status",),
     "html": (),
     "truncated": (),
+    "drip": ("seconds",),
     "redirect": ("location",),
     "expire_token": (),
 }
+
+LONGEST_SECONDS = 366 * 24 * 60 * 60
 
 
 @dataclass
@@ -73,6 +76,10 @@ class Faults(Component):
         for name in ("status", "seconds", "retry_after"):
             if not isinstance(detail.get(name, 0), int | float | Decimal) or detail.get(name, 0) < 0:
                 raise ValueError(f"{name} must be a number")
+        if detail.get("seconds", 0) > LONGEST_SECONDS:
+            raise ValueError("seconds must be a year at most")
+        if not str(detail.get("location", "")).isprintable():
+            raise ValueError("location must be one line of text")
         if "status" in detail and not 100 <= detail["status"] <= 599:
             raise ValueError(f"{detail['status']} is no HTTP status")
         if count < 1 or skip < 0:

@@ -2,7 +2,7 @@
 
 import html
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from werkzeug.wrappers import Request, Response
 from connector.sandbox.chargebee import routes as chargebee
 from connector.sandbox.faults import LateRequest
 from connector.sandbox.m3ter import routes as m3ter
+from connector.sandbox.pages.routes import is_page
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -53,7 +54,7 @@ class Gate:
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         provider = environ.get("PATH_INFO", "").lstrip("/").partition("/")[0]
-        if provider not in PROVIDERS:
+        if provider not in PROVIDERS or is_page(environ["PATH_INFO"]):
             return self._inner(environ, start_response)
         request = Request(environ)
         call = Call(provider, _operation(provider, environ), request.method, request.path)
@@ -166,6 +167,19 @@ def _truncated(visit: Visit) -> Response:
     return response
 
 
+def _drip(visit: Visit) -> Response:
+    response = visit.apply()
+    response.response = _drops(response.get_data(), float(visit.detail["seconds"]))
+    return response
+
+
+def _drops(body: bytes, seconds: float) -> Iterator[bytes]:
+    """The body, byte by byte, over so many seconds."""
+    for number in range(len(body)):
+        time.sleep(seconds / len(body))
+        yield body[number : number + 1]
+
+
 def _redirect(visit: Visit) -> Response:
     return Response(status=302, headers={"Location": str(visit.detail["location"])})
 
@@ -184,6 +198,7 @@ FAULTS: dict[str, Callable[[Visit], Response]] = {
     "status_after": _status_after,
     "html": _html,
     "truncated": _truncated,
+    "drip": _drip,
     "redirect": _redirect,
     "expire_token": _expire_token,
 }

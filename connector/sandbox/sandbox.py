@@ -42,7 +42,7 @@ class Sandbox:
             self.lock, self.clock, self.ids, self.webhooks, org_id, m3ter_api_key, m3ter_api_secret
         )
         self.calls: list[Call] = []
-        self.snapshots: list[Any] = []
+        self.snapshots: dict[str, Any] = {}
         self.app, self._gate = create_app(self)
 
     def advance(

@@ -78,9 +78,11 @@ class Webhooks(Component):
         self._clock = clock
         self.waiting: list[Posting] = []
 
-    def post(self, provider: str, event_id: str, event_type: str, endpoint_id: str) -> None:
-        """Makes the event due at the endpoint now."""
-        self.waiting.append(Posting(provider, event_id, event_type, endpoint_id, self._clock.now()))
+    def post(
+        self, provider: str, event_id: str, event_type: str, endpoint_id: str, after: timedelta = timedelta(0)
+    ) -> None:
+        """Makes the event due at the endpoint now, or after some time."""
+        self.waiting.append(Posting(provider, event_id, event_type, endpoint_id, self._clock.now() + after))
 
     def next_due(self) -> datetime | None:
         """When the next webhook is to be sent."""

@@ -5,12 +5,15 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from connector.sandbox import Sandbox
+from connector.sandbox import Sandbox, control
+from connector.sandbox.faults import KINDS
 
 
-@pytest.fixture
-def control(box: Sandbox) -> FlaskClient:
+@pytest.fixture(name="control")
+def controller(box: Sandbox) -> FlaskClient:
     return box.app.test_client()
 
 
@@ -25,6 +28,7 @@ def test_faults_are_ordered_shown_and_taken_back(control: FlaskClient, box: Sand
     order = {"provider": "chargebee", "operation": "list_customers", "kind": "status", "status": 500, "count": 2}
     assert control.post("/_control/faults", json=order).json["faults"][0]["detail"] == {"status": 500}
     assert chargebee_http.get("customers").status_code == 500
+    assert control.get("/_control/faults").json["faults"][0]["count"] == 1
     assert control.delete("/_control/faults").json == {"faults": []}
     assert chargebee_http.get("customers").status_code == 200
 
@@ -52,6 +56,17 @@ def test_snapshots_are_restored_by_number_or_the_last_one(control: FlaskClient, 
     assert list(box.chargebee.customers) == ["a"]
     control.post("/_control/restore", json={"snapshot": 1})
     assert list(box.chargebee.customers) == []
+
+
+def test_snapshots_have_names_and_the_last_taken_is_restored(control: FlaskClient, box: Sandbox):
+    assert control.post("/_control/snapshot", json={"snapshot": "empty"}).json == {"snapshot": "empty"}
+    box.chargebee.create_customer("acme")
+    assert control.post("/_control/snapshot").json == {"snapshot": "2"}
+    assert control.get("/_control/snapshots").json == {"snapshots": ["empty", "2"]}
+    control.post("/_control/restore", json={"snapshot": "empty"})
+    assert list(box.chargebee.customers) == []
+    control.post("/_control/restore")
+    assert list(box.chargebee.customers) == ["acme"]
 
 
 def test_settings_are_changed(control: FlaskClient, box: Sandbox):
@@ -102,6 +117,9 @@ def test_a_person_can_do_what_no_api_offers(control: FlaskClient, shop: Sandbox,
         ),
         pytest.param("restore", {}, id="no snapshot yet"),
         pytest.param("restore", {"snapshot": "first"}, id="a snapshot that is none"),
+        pytest.param("restore", {"snapshot": ["first"]}, id="a name that is a list"),
+        pytest.param("snapshot", {"snapshot": ""}, id="a snapshot without a name"),
+        pytest.param("snapshot", {"snapshot": True}, id="a truth for a name"),
         pytest.param("settings", {"stripe": {}}, id="settings of nobody"),
         pytest.param("settings", {"chargebee": {"colour": "red"}}, id="a setting that does not exist"),
         pytest.param("settings", {"chargebee": {"auto_close_days": "three"}}, id="a setting of another type"),
@@ -142,3 +160,41 @@ def test_control_calls_are_not_on_record(control: FlaskClient, box: Sandbox):
     control.get("/_control/state")
     box.advance(timedelta(seconds=1))
     assert box.calls == []
+
+
+NAMES = st.sampled_from(
+    ["advance_seconds", "to", "provider", "operation", "kind", "count", "skip", "status", "seconds", "location"]
+) | st.sampled_from(["snapshot", "chargebee", "m3ter", "currencies", "action", "arguments", "id", "bill_id", "colour"])
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**20), 10**20)
+    | st.sampled_from(
+        ["chargebee", "m3ter", "*", "status", "late", "2026-02-01T00:00:00Z", "pay_invoice", "add_line", ""]
+    )
+    | st.sampled_from([0.5, 1e300, 503, "a\nb", "1", "\x00", "é", "9" * 50]),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(NAMES, inner, max_size=3),
+    max_leaves=6,
+)
+
+# The kinds of faults that are answered at once.
+QUICK = {*KINDS} - {"refuse", "cut", "delay", "drip"}
+
+
+@settings(max_examples=300, deadline=None, derandomize=True, database=None)
+@given(
+    view=st.sampled_from(sorted(control.VIEWS)),
+    order=st.dictionaries(NAMES, VALUES, max_size=5) | VALUES,
+    data=st.data(),
+)
+def test_an_order_may_be_anything(view: tuple[str, str], order: Any, data: st.DataObject):
+    box = Sandbox()
+    if view == ("POST", "faults") and isinstance(order, dict) and data.draw(st.booleans()):
+        order = {"provider": "chargebee", "operation": "*", "kind": data.draw(st.sampled_from(sorted(QUICK))), **order}
+    box.chargebee.create_customer("acme")
+    box.snapshots["1"] = box.snapshot()
+    answer = box.app.test_client().open(f"/_control/{view[1]}", method=view[0], json=order)
+    assert answer.status_code in (200, 400)
+    assert (answer.status_code == 400) is (list(answer.json) == ["error"])
+    assert box.app.test_client().get("/_control/state").status_code == 200
+    assert box.app.test_client().get("/chargebee/api/v2/customers").status_code in range(100, 600)

@@ -95,6 +95,16 @@ def test_a_delayed_answer_comes_after_its_time(box: Sandbox, create: Any):
     assert time.monotonic() - start >= 0.1
 
 
+def test_a_dripping_answer_arrives_whole_but_slowly(box: Sandbox, create: Any):
+    box.faults.order("chargebee", "create_customer", "drip", seconds=0.2)
+    start = time.monotonic()
+    answer = create(stream=True)
+    assert next(answer.iter_content(1)) == b"{"
+    assert time.monotonic() - start < 0.1
+    assert json.loads(b"{" + answer.raw.read())["customer"]["id"] == "acme"
+    assert time.monotonic() - start >= 0.2
+
+
 def test_a_read_timeout_leaves_the_work_done(box: Sandbox, server: Server):
     box.faults.order("m3ter", "token", "delay", seconds=0.3)
     login = (box.m3ter.api_key, box.m3ter.api_secret)
@@ -145,6 +155,19 @@ def test_an_error_status_has_the_providers_shape(provider: str, box: Sandbox, ch
 def test_a_chargebee_error_can_have_a_code_of_its_own(box: Sandbox, chargebee_http: Any):
     box.faults.order("chargebee", "list_customers", "status", status=429, api_error_code="lock_timeout")
     assert chargebee_http.get("customers").json["api_error_code"] == "lock_timeout"
+
+
+@pytest.mark.parametrize(
+    ("detail", "complaint"),
+    [
+        ({"kind": "late", "seconds": 10**20}, "a year at most"),
+        ({"kind": "delay", "seconds": 1e300}, "a year at most"),
+        ({"kind": "redirect", "location": "/\r\nX-Evil: 1"}, "one line"),
+    ],
+)
+def test_a_detail_that_could_never_be_carried_out_is_refused(detail: dict[str, Any], complaint: str, box: Sandbox):
+    with pytest.raises(ValueError, match=complaint):
+        box.faults.order("chargebee", "*", **detail)
 
 
 @pytest.mark.parametrize(

@@ -71,14 +71,16 @@ def text(longest: int) -> Kind:
 CUSTOM_FIELD = text(65_535)
 
 
-def whole(least: int = 0) -> Kind:
-    """A whole number of at least so much."""
+def whole(least: int = 0, most: int | None = None) -> Kind:
+    """A whole number of at least so much, and at most so much."""
 
     def read_whole(name: str, raw: Any) -> int:
         if not isinstance(raw, str) or not re.fullmatch(r"-?\d{1,18}", raw):
             raise wrong_value(name, "is not a whole number")
         if int(raw) < least:
             raise wrong_value(name, f"should be at least {least}")
+        if most is not None and int(raw) > most:
+            raise wrong_value(name, f"should be at most {most}")
         return int(raw)
 
     return read_whole

@@ -3,16 +3,17 @@
 import copy
 from typing import Any
 
+from connector.sandbox.chargebee.balances import add_up
 from connector.sandbox.chargebee.catalogue import OVERRIDABLE, charge, shown_name
-from connector.sandbox.chargebee.customers import Customers
+from connector.sandbox.chargebee.credit_notes import UNPAID, of_invoice, on_invoice
 from connector.sandbox.chargebee.errors import not_found, wrong_state, wrong_value
+from connector.sandbox.chargebee.payments import Payments
 from connector.sandbox.component import Resource
 
 DAY = 86_400
-VOIDABLE = ("payment_due", "posted", "not_paid")
 
 
-class Invoices(Customers):
+class Invoices(Payments):
     """What is owed."""
 
     def pending_invoices(self, subscription_id: str) -> list[Resource]:
@@ -34,24 +35,11 @@ class Invoices(Customers):
     ) -> Resource:
         """The pending invoice with one more line, for a price of a charge item."""
         invoice = self._open_invoice(id)
-        price = self.find("item_price", item_price_id)
-        if price["item_type"] != "charge":
-            raise wrong_value("item_price[item_price_id]", f"{item_price_id} is not a price of a charge")
-        if price["status"] != "active":
-            raise wrong_value("item_price[item_price_id]", f"{item_price_id} is {price['status']}")
-        if price["currency_code"] != invoice["currency_code"]:
-            raise wrong_value(
-                "item_price[item_price_id]", f"{item_price_id} is not in the invoice's {invoice['currency_code']}"
-            )
-        if unit_price is not None and price["pricing_model"] not in OVERRIDABLE:
-            raise wrong_value("item_price[unit_price]", f"cannot override a {price['pricing_model']} price")
+        price, figures = self._priced(
+            item_price_id, invoice["currency_code"], unit_price, quantity, item_tiers, "item_price"
+        )
         line = self._line(
-            "charge_item_price",
-            shown_name(price),
-            charge(price, quantity, unit_price if self.settings.price_override else None, item_tiers),
-            invoice,
-            (date_from, date_to),
-            subscription_id,
+            "charge_item_price", shown_name(price), figures, invoice, (date_from, date_to), subscription_id
         )
         line["entity_id"] = item_price_id
         return self._add_line(invoice, line, comment)
@@ -79,6 +67,8 @@ class Invoices(Customers):
             if line_id not in [line["id"] for line in invoice["line_items"]]:
                 raise not_found("line_item", line_id)
         invoice["line_items"] = [line for line in invoice["line_items"] if line["id"] not in line_item_ids]
+        discounts = invoice["line_item_discounts"]
+        invoice["line_item_discounts"] = [row for row in discounts if row["line_item_id"] not in line_item_ids]
         self._changed(invoice, "pending_invoice_updated")
         return copy.deepcopy(invoice)
 
@@ -103,7 +93,9 @@ class Invoices(Customers):
             invoice["notes"] = [{"note": invoice_note}]
         if self.settings.line_ids_change_on_close:
             for line in invoice["line_items"]:
-                line["id"] = self._ids.short("li_")
+                before, line["id"] = line["id"], self._ids.short("li_")
+                for row in invoice["line_item_discounts"]:
+                    row["line_item_id"] = line["id"] if row["line_item_id"] == before else row["line_item_id"]
         for row in self.comments.values():
             if (row["entity_type"], row["entity_id"]) == ("invoice", id):
                 row["entity_id"] = invoice["id"]
@@ -115,11 +107,19 @@ class Invoices(Customers):
     def void_invoice(self, id: str, comment: str | None = None, void_reason_code: str | None = None) -> Resource:
         """The invoice, void; a pending or paid one cannot be."""
         invoice = self.find("invoice", id)
-        if invoice["status"] not in VOIDABLE:
+        if invoice["status"] not in UNPAID:
             raise wrong_state(f"A {invoice['status']} invoice cannot be voided", "invoice_id")
+        self._must_be_untouched(invoice)
+        if self.settings.void_with_credit_note:
+            owner = {**of_invoice(invoice), "create_reason_code": "Invoice Void"}
+            lines = [self._credit_line({"amount": invoice["amount_due"], "description": "Invoice Void"})]
+            note = self._new_credit_note("adjustment", owner, invoice["amount_due"], lines, self._clock.seconds())
+            self._event("credit_note_created", credit_note=note)
+            invoice["adjustment_credit_notes"].append(on_invoice(note))
+        self._return_promotional_credits(invoice)
         invoice["status"] = "voided"
         invoice["voided_at"] = self._clock.seconds()
-        invoice["amount_due"] = 0
+        invoice["amount_due"] = invoice["amount_to_collect"] = 0
         if void_reason_code:
             invoice["void_reason_code"] = void_reason_code
         self._comment("invoice", id, comment)
@@ -129,8 +129,7 @@ class Invoices(Customers):
     def delete_invoice(self, id: str, comment: str | None = None) -> Resource:
         """The invoice, deleted: from now on only a list with `include_deleted` shows it."""
         invoice = self.find("invoice", id)
-        if invoice["amount_paid"]:
-            raise wrong_state("An invoice with payments cannot be deleted", "invoice_id")
+        self._must_be_untouched(invoice)
         invoice["deleted"] = True
         subscription_id = invoice.get("subscription_id")
         owner = ("subscription", subscription_id) if subscription_id else ("customer", invoice["customer_id"])
@@ -138,30 +137,37 @@ class Invoices(Customers):
         self._changed(invoice, "invoice_deleted")
         return copy.deepcopy(invoice)
 
-    def pay_invoice(self, id: str) -> Resource:
-        """The invoice, paid in full, as when the customer's money arrives."""
-        invoice = self.find("invoice", id)
-        if invoice["status"] not in VOIDABLE:
-            raise wrong_state(f"A {invoice['status']} invoice cannot be paid", "invoice_id")
-        self._pay(invoice)
-        self._changed(invoice, "invoice_updated")
-        self._payment_event(invoice)
-        return copy.deepcopy(invoice)
+    def _must_be_untouched(self, invoice: Resource) -> None:
+        """Neither paid nor credited, not even in part."""
+        if invoice["amount_paid"]:
+            raise wrong_state("The invoice has payments", "invoice_id")
+        if invoice["amount_adjusted"] or invoice["credits_applied"] or invoice["issued_credit_notes"]:
+            raise wrong_state("The invoice has credit notes", "invoice_id")
 
     def _new_invoice(self, subscription: Resource, lines: list[Resource], *, pending: bool, first: bool) -> Resource:
         """An invoice of the subscription; the caller records the subscription's own event and then announces it."""
-        customer = self.customers[subscription["customer_id"]]
+        invoice = self._draft(subscription, lines, pending=pending, first=first)
+        if not pending:
+            self._set_final_status(invoice, generated=True)
+        return invoice
+
+    def _draft(
+        self, owner: Resource, lines: list[Resource], *, pending: bool, first: bool = False, date: int | None = None
+    ) -> Resource:
+        """An invoice of a subscription or of a customer alone, on which nothing is paid or credited yet."""
+        customer_id, payer = self._owner(owner, "invoice_owner_id"), self._owner(owner, "payment_owner_id")
         invoice: Resource = {
             "id": self._ids.short("draft_inv_") if pending else self.next_invoice_number(),
-            "customer_id": subscription["customer_id"],
-            "subscription_id": subscription["id"],
+            "customer_id": customer_id,
+            "payment_owner": payer,
+            **({"subscription_id": owner["id"]} if "id" in owner else {}),
             "recurring": any(line["entity_type"] in ("plan_item_price", "addon_item_price") for line in lines),
             "status": "pending",
-            "price_type": "tax_exclusive",
-            "date": self._clock.seconds(),
-            "net_term_days": subscription.get("net_term_days", customer["net_term_days"]),
+            "price_type": self.settings.price_type,
+            "date": self._clock.seconds() if date is None else date,
+            "net_term_days": owner.get("net_term_days", self.customers[customer_id]["net_term_days"]),
             "exchange_rate": 1.0,
-            "currency_code": subscription["currency_code"],
+            "currency_code": owner["currency_code"],
             "base_currency_code": self.settings.currencies[0],
             "tax": 0,
             "amount_paid": 0,
@@ -189,11 +195,9 @@ class Invoices(Customers):
             "dunning_attempts": [],
             "notes": [],
         }
-        _add_up(invoice)
+        add_up(invoice)
         self._stamp(invoice)
         self.invoices[invoice["id"]] = invoice
-        if not pending:
-            self._set_final_status(invoice)
         return invoice
 
     def _announce(self, invoice: Resource) -> None:
@@ -201,9 +205,31 @@ class Invoices(Customers):
         if invoice["status"] != "pending":
             self._event("invoice_generated", invoice=invoice)
             if invoice["amount_paid"]:
-                self._payment_event(invoice)
+                self._payment_event("payment_succeeded", invoice, self._paid_transaction(invoice))
         elif self.settings.notify_pending_invoices:
             self._event("pending_invoice_created", invoice=invoice)
+
+    def _priced(
+        self,
+        item_price_id: str,
+        currency: str,
+        unit_price: int | None,
+        quantity: int,
+        tiers: list[Resource] | None,
+        group: str,
+    ) -> tuple[Resource, Resource]:
+        """The price of a charge item and what it comes to; raises Refused where it cannot be charged like this."""
+        price = self.find("item_price", item_price_id)
+        param = f"{group}[item_price_id]"
+        if price["item_type"] != "charge":
+            raise wrong_value(param, f"{item_price_id} is not a price of a charge")
+        if price["status"] != "active":
+            raise wrong_value(param, f"{item_price_id} is {price['status']}")
+        if price["currency_code"] != currency:
+            raise wrong_value(param, f"{item_price_id} is not in the invoice's {currency}")
+        if unit_price is not None and price["pricing_model"] not in OVERRIDABLE:
+            raise wrong_value(f"{group}[unit_price]", f"cannot override a {price['pricing_model']} price")
+        return price, charge(price, quantity, unit_price if self.settings.price_override else None, tiers)
 
     def _line(
         self,
@@ -219,6 +245,7 @@ class Invoices(Customers):
         date_to = date_from if period[1] is None else period[1]
         if date_from > date_to:
             raise wrong_value("date_from", "should not lie after date_to")
+        owner = subscription_id or invoice.get("subscription_id")
         line = {
             "id": self._ids.short("li_"),
             "date_from": date_from,
@@ -229,13 +256,13 @@ class Invoices(Customers):
             "discount_amount": 0,
             "item_level_discount_amount": 0,
             "metered": False,
-            "customer_id": invoice["customer_id"],
+            # Whoever uses the service, even where another customer gets the invoice.
+            "customer_id": self.subscriptions.get(owner or "", invoice)["customer_id"],
             "description": description,
             "entity_type": entity_type,
             "tax_exempt_reason": "tax_not_configured",
             "object": "line_item",
         }
-        owner = subscription_id or invoice.get("subscription_id")
         return {**line, "subscription_id": owner} if owner else line
 
     def _open_invoice(self, invoice_id: str) -> Resource:
@@ -250,51 +277,27 @@ class Invoices(Customers):
         self._changed(invoice, "pending_invoice_updated")
         return copy.deepcopy(invoice)
 
-    def _changed(self, invoice: Resource, event_type: str) -> None:
-        if invoice["status"] == "pending":
-            _add_up(invoice)
-        self._stamp(invoice)
-        self._event(event_type, invoice=invoice)
-
     def _finalise(self, invoice: Resource) -> None:
-        self._set_final_status(invoice)
+        self._set_final_status(invoice, generated=self.settings.promotional_credits_on_close)
         self._stamp(invoice)
         self._announce(invoice)
 
-    def _set_final_status(self, invoice: Resource) -> None:
-        now = self._clock.seconds()
-        customer = self.customers[invoice["customer_id"]]
-        invoice["generated_at"] = now
+    def _set_final_status(self, invoice: Resource, *, generated: bool, auto_collection: str | None = None) -> None:
+        """Takes what credits there are, promotional ones only where it is being generated, and then the card."""
+        invoice["generated_at"] = self._clock.seconds()
         invoice["due_date"] = invoice["date"] + invoice["net_term_days"] * DAY
-        if invoice["total"] == 0 or (customer["auto_collection"] == "on" and customer["card_status"] == "valid"):
+        if generated:
+            self._use_promotional_credits(invoice)
+        invoice["status"] = "posted" if invoice["net_term_days"] else "payment_due"
+        subscription = self.subscriptions.get(invoice.get("subscription_id", ""), {})
+        most = subscription.get("billing_override", {}).get("max_refundable_credits_usage", -1)
+        self._use_refundable_credits(invoice, None if most < 0 else most)
+        # An invoice with nothing due is paid without any payment.
+        self._owe_less(invoice, 0)
+        payer = self.customers[invoice["payment_owner"]]
+        collects = auto_collection or subscription.get("auto_collection", payer["auto_collection"])
+        if invoice["status"] != "paid" and collects == "on" and payer["card_status"] == "valid":
             self._pay(invoice)
-        else:
-            invoice["status"] = "posted" if invoice["net_term_days"] else "payment_due"
-
-    def _pay(self, invoice: Resource) -> None:
-        invoice["status"] = "paid"
-        invoice["paid_at"] = self._clock.seconds()
-        invoice["amount_paid"] = invoice["total"]
-        invoice["amount_due"] = invoice["amount_to_collect"] = 0
-
-    def _payment_event(self, invoice: Resource) -> None:
-        transaction = {
-            "id": self._ids.short("txn_"),
-            "customer_id": invoice["customer_id"],
-            "type": "payment",
-            "status": "success",
-            "date": self._clock.seconds(),
-            "amount": invoice["amount_paid"],
-            "currency_code": invoice["currency_code"],
-            "object": "transaction",
-        }
-        self._event(
-            "payment_succeeded",
-            transaction=transaction,
-            invoice=invoice,
-            customer=self.customers[invoice["customer_id"]],
-            subscription=self.subscriptions.get(invoice.get("subscription_id", "")),
-        )
 
     def _auto_close_due(self) -> dict[str, int]:
         """When each pending invoice would be closed by the site itself."""
@@ -327,9 +330,3 @@ def line_page(invoice: Resource, limit: int, offset: str | None) -> Resource:
 
 def _is_open(invoice: Resource) -> bool:
     return invoice["status"] == "pending" and not invoice["deleted"]
-
-
-def _add_up(invoice: Resource) -> None:
-    total = sum(line["amount"] for line in invoice["line_items"])
-    for name in ("sub_total", "total", "amount_due", "amount_to_collect", "new_sales_amount"):
-        invoice[name] = total

@@ -50,3 +50,35 @@ CATALOGUE = Listing(
 )
 PLAIN = Listing({}, ("created_at",))
 COMMENTS = Listing({"created_at": TIME}, ("created_at",), frozenset({"entity_type", "entity_id"}))
+RAMPS = Listing(
+    {"subscription_id": TEXT, "status": CHOICE, "effective_from": TIME, "updated_at": TIME},
+    ("effective_from", "updated_at"),
+)
+PROMOTIONAL_CREDITS = Listing(
+    {"id": TEXT, "customer_id": TEXT, "type": CHOICE, "created_at": TIME},
+    ("created_at",),
+)
+CREDIT_NOTES = Listing(
+    {
+        **dict.fromkeys(("id", "customer_id", "subscription_id", "reference_invoice_id", "create_reason_code"), TEXT),
+        **dict.fromkeys(("type", "status", "price_type", "channel"), CHOICE),
+        **dict.fromkeys(("total", "amount_allocated", "amount_refunded", "amount_available"), NUMBER),
+        **dict.fromkeys(("date", "voided_at", "updated_at"), TIME),
+    },
+    ("date",),
+)
+UNBILLED_CHARGES = Listing(
+    {"subscription_id": TEXT, "customer_id": TEXT},
+    ("created_at",),
+    frozenset({"is_voided"}),
+)
+TRANSACTIONS = Listing(
+    {
+        **dict.fromkeys(("id", "customer_id", "subscription_id", "reference_number"), TEXT),
+        **dict.fromkeys(("type", "status", "payment_method"), CHOICE),
+        "amount": NUMBER,
+        "date": TIME,
+        "updated_at": TIME,
+    },
+    ("date", "updated_at"),
+)

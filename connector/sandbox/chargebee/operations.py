@@ -19,7 +19,8 @@ def _customer(site: Lifecycle, subscription: Resource) -> Resource:
     return {"subscription": subscription, "customer": site.customers[subscription["customer_id"]]}
 
 
-def _rows(kind: str, rows: Any, query: Resource, listing_of: Listing) -> Resource:
+def rows_of(kind: str, rows: Any, query: Resource, listing_of: Listing) -> Resource:
+    """One page of these rows."""
     found, offset = lists.page(rows, query, listing_of)
     answer: Resource = {"list": [{kind: row} for row in found]}
     return {**answer, "next_offset": offset} if offset else answer
@@ -32,14 +33,14 @@ def retrieve(kind: str) -> Operation:
 
 def list_of(kind: str, table: str, listing_of: Listing) -> Operation:
     """The operation that answers with one page of resources."""
-    return lambda site, query, _: _rows(kind, getattr(site, table).values(), query, listing_of)
+    return lambda site, query, _: rows_of(kind, getattr(site, table).values(), query, listing_of)
 
 
 def list_subscriptions(site: Lifecycle, query: Resource, _: str) -> Resource:
     """Each row holds the subscription and its customer."""
     by_item: Resource = {name: query.pop(name) for name in ("item_id", "item_price_id") if name in query}
     rows = [row for row in site.subscriptions.values() if _holds(site, row, by_item)]
-    answer = _rows("subscription", rows, query, listings.SUBSCRIPTIONS)
+    answer = rows_of("subscription", rows, query, listings.SUBSCRIPTIONS)
     return {**answer, "list": [_customer(site, row["subscription"]) for row in answer["list"]]}
 
 
@@ -54,6 +55,18 @@ def _holds(site: Lifecycle, subscription: Resource, by_item: Resource) -> bool:
     return True
 
 
+def list_by_subscription(kind: str, table: str, listing_of: Listing) -> Operation:
+    """The operation that answers with one page of rows, not to be filtered by subscription where these are mixed."""
+    listed = list_of(kind, table, listing_of)
+
+    def operation(site: Lifecycle, query: Resource, resource_id: str) -> Resource:
+        if site.settings.consolidated_invoicing and "subscription_id" in query:
+            raise wrong_value("subscription_id", "is no filter of a site that consolidates invoices")
+        return listed(site, query, resource_id)
+
+    return operation
+
+
 def list_comments(site: Lifecycle, query: Resource, _: str) -> Resource:
     """The comments of one resource, or all."""
     rows = [
@@ -61,7 +74,7 @@ def list_comments(site: Lifecycle, query: Resource, _: str) -> Resource:
         for row in site.comments.values()
         if all(query.get(name, row[name]) == row[name] for name in ("entity_type", "entity_id"))
     ]
-    return _rows("comment", rows, query, listings.COMMENTS)
+    return rows_of("comment", rows, query, listings.COMMENTS)
 
 
 def create_comment(site: Lifecycle, form: Resource, _: str) -> Resource:
@@ -113,6 +126,10 @@ def create_subscription(site: Lifecycle, form: Resource, customer_id: str) -> Re
     values = read(form, parameter.NEW_SUBSCRIPTION, ("subscription_items",), custom=True)
     values.setdefault("create_pending_invoices", False)
     answer = _customer(site, site.create_subscription(customer_id, **values))
+    return _with_new_invoice(site, answer, before)
+
+
+def _with_new_invoice(site: Lifecycle, answer: Resource, before: set[str]) -> Resource:
     new = [invoice for invoice_id, invoice in site.invoices.items() if invoice_id not in before]
     return {**answer, "invoice": new[0]} if new else answer
 
@@ -121,8 +138,13 @@ def update_subscription(site: Lifecycle, form: Resource, subscription_id: str) -
     """The changed subscription; items join its list unless `replace_items_list` is sent."""
     values = read(form, parameter.CHANGED_SUBSCRIPTION, custom=True, clearing=True)
     values = {**values, "replace_items_list": bool(values.get("replace_items_list"))}
-    if values.pop("change_option", None) == "end_of_term":
+    option = values.pop("change_option", None)
+    if option == "end_of_term":
         values["end_of_term"] = True
+    elif option == "specific_date" and values.get("changes_scheduled_at") is None:
+        raise wrong_value("changes_scheduled_at", "cannot be blank")
+    elif option != "specific_date":
+        values.pop("changes_scheduled_at", None)
     if (trial_end := values.pop("trial_end", None)) is not None:
         return _customer(site, site.extend_trial(subscription_id, trial_end))
     return _customer(site, site.update_subscription(subscription_id, **values))
@@ -139,6 +161,7 @@ def cancel_subscription(site: Lifecycle, form: Resource, subscription_id: str) -
         option in ("end_of_term", "end_of_billing_term"),
         cancel_at=values.get("cancel_at") if "cancel_option" not in values or option == "specific_date" else None,
         reason_code=values.get("cancel_reason_code"),
+        unbilled_charges_option=values.get("unbilled_charges_option"),
     )
     return _customer(site, cancelled)
 
@@ -146,25 +169,74 @@ def cancel_subscription(site: Lifecycle, form: Resource, subscription_id: str) -
 def pause_subscription(site: Lifecycle, form: Resource, subscription_id: str) -> Resource:
     """The paused subscription, or the one that will be."""
     values = read(form, parameter.PAUSE)
+    option = values.get("pause_option", "immediately")
+    needed = {"specific_date": "pause_date", "billing_cycles": "skip_billing_cycles"}.get(option)
+    if needed is not None and needed not in values:
+        raise wrong_value(needed, "cannot be blank")
     moments = {
-        "immediately": None,
         "end_of_term": site.find("subscription", subscription_id).get("current_term_end"),
         "specific_date": values.get("pause_date"),
     }
-    pause_date = moments[values.get("pause_option", "immediately")]
-    return _customer(site, site.pause_subscription(subscription_id, pause_date, values.get("resume_date")))
+    skipped = values.get("skip_billing_cycles") if option == "billing_cycles" else None
+    paused = site.pause_subscription(
+        subscription_id, moments.get(option), values.get("resume_date"), skip_billing_cycles=skipped
+    )
+    return _customer(site, paused)
+
+
+def remove_scheduled_pause(site: Lifecycle, _: Resource, subscription_id: str) -> Resource:
+    """The subscription, going on."""
+    return _customer(site, site.remove_scheduled_pause(subscription_id))
+
+
+def remove_scheduled_resumption(site: Lifecycle, _: Resource, subscription_id: str) -> Resource:
+    """The subscription, staying paused."""
+    return _customer(site, site.remove_scheduled_resumption(subscription_id))
+
+
+def move_subscription(site: Lifecycle, form: Resource, subscription_id: str) -> Resource:
+    """The subscription, moved or on its way."""
+    values = read(form, parameter.MOVE, ("to_customer_id",))
+    return {"subscription": site.move_subscription(subscription_id, values["to_customer_id"])}
+
+
+def create_ramp(site: Lifecycle, form: Resource, subscription_id: str) -> Resource:
+    """A new ramp of the subscription."""
+    return {"ramp": site.create_ramp(subscription_id, **read(form, parameter.RAMP, ("effective_from",)))}
+
+
+def update_ramp(site: Lifecycle, form: Resource, ramp_id: str) -> Resource:
+    """The ramp, planned anew."""
+    return {"ramp": site.update_ramp(ramp_id, **read(form, parameter.RAMP, ("effective_from",)))}
+
+
+def list_ramps(site: Lifecycle, query: Resource, _: str) -> Resource:
+    """One page of the ramps of one subscription."""
+    if "subscription_id" not in query:
+        raise wrong_value("subscription_id", "cannot be blank")
+    return rows_of("ramp", site.ramps.values(), query, listings.RAMPS)
+
+
+def delete_ramp(site: Lifecycle, _: Resource, ramp_id: str) -> Resource:
+    """The deleted ramp."""
+    return {"ramp": site.delete_ramp(ramp_id)}
 
 
 def resume_subscription(site: Lifecycle, form: Resource, subscription_id: str) -> Resource:
     """The resumed subscription, or the one that will be."""
-    return _customer(
-        site, site.resume_subscription(subscription_id, read(form, parameter.RESUMPTION).get("resume_date"))
-    )
+    values = read(form, parameter.RESUMPTION)
+    option = values.get("resume_option", "specific_date" if "resume_date" in values else "immediately")
+    if option == "specific_date" and "resume_date" not in values:
+        raise wrong_value("resume_date", "cannot be blank")
+    resume_date = values.get("resume_date") if option == "specific_date" else None
+    return _customer(site, site.resume_subscription(subscription_id, resume_date))
 
 
-def reactivate_subscription(site: Lifecycle, _: Resource, subscription_id: str) -> Resource:
-    """The subscription, active again."""
-    return _customer(site, site.reactivate_subscription(subscription_id))
+def reactivate_subscription(site: Lifecycle, form: Resource, subscription_id: str) -> Resource:
+    """The subscription, active or in trial again, and the invoice of its new term if it has one."""
+    before = set(site.invoices)
+    answer = _customer(site, site.reactivate_subscription(subscription_id, **read(form, parameter.REACTIVATION)))
+    return _with_new_invoice(site, answer, before)
 
 
 def remove_scheduled_cancellation(site: Lifecycle, _: Resource, subscription_id: str) -> Resource:
@@ -200,7 +272,7 @@ def delete_customer(site: Lifecycle, _: Resource, customer_id: str) -> Resource:
 def list_invoices_of_subscription(site: Lifecycle, query: Resource, subscription_id: str) -> Resource:
     """One page of the subscription's invoices."""
     rows = [row for row in site.invoices.values() if row.get("subscription_id") == subscription_id]
-    return _rows("invoice", rows, query, listings.INVOICES)
+    return rows_of("invoice", rows, query, listings.INVOICES)
 
 
 def retrieve_invoice(site: Lifecycle, query: Resource, invoice_id: str) -> Resource:
@@ -242,8 +314,10 @@ def close_invoice(site: Lifecycle, form: Resource, invoice_id: str) -> Resource:
 
 
 def void_invoice(site: Lifecycle, form: Resource, invoice_id: str) -> Resource:
-    """The voided invoice."""
-    return {"invoice": site.void_invoice(invoice_id, **read(form, parameter.VOIDING, strict=True))}
+    """The voided invoice, and the credit note about it where the site makes one."""
+    invoice = site.void_invoice(invoice_id, **read(form, parameter.VOIDING, strict=True))
+    notes = [site.credit_notes[row["cn_id"]] for row in invoice["adjustment_credit_notes"]]
+    return {"invoice": invoice, **({"credit_note": notes[-1]} if notes else {})}
 
 
 def delete_invoice(site: Lifecycle, form: Resource, invoice_id: str) -> Resource:

@@ -96,6 +96,7 @@ SUBSCRIPTION_ITEMS = columns(
 )
 SUBSCRIPTION: Fields = {
     "subscription_items": SUBSCRIPTION_ITEMS,
+    "billing_override": group({"max_excess_payment_usage": whole(-1), "max_refundable_credits_usage": whole(-1)}),
     "net_term_days": whole(),
     "auto_collection": ON_OFF,
     "po_number": text(100),
@@ -105,20 +106,24 @@ SUBSCRIPTION: Fields = {
     "auto_close_invoices": boolean,
     "override_relationship": boolean,
     "trial_end": moment,
+    "trial_end_action": choice("site_default", "plan_default", "activate_subscription", "cancel_subscription"),
 }
 NEW_SUBSCRIPTION: Fields = {**SUBSCRIPTION, "id": text(50), "start_date": moment, "first_invoice_pending": boolean}
 CHANGED_SUBSCRIPTION: Fields = {
     **SUBSCRIPTION,
     "replace_items_list": boolean,
     "end_of_term": boolean,
-    "change_option": choice("immediately", "end_of_term"),
+    "change_option": choice("immediately", "end_of_term", "specific_date"),
+    "changes_scheduled_at": moment,
     "reactivate": boolean,
+    "reactivate_from": moment,
 }
 CANCELLATION: Fields = {
     "cancel_option": choice("immediately", "end_of_term", "specific_date", "end_of_billing_term"),
     "end_of_term": boolean,
     "cancel_at": moment,
     "cancel_reason_code": text(100),
+    "unbilled_charges_option": choice("invoice", "delete"),
 }
 ENDPOINT: Fields = {
     "name": text(50),
@@ -169,9 +174,20 @@ CHANGED_ITEM_PRICE: Fields = {**ITEM_PRICE, "status": choice("active", "archived
 LINES: Fields = {"line_items": group({"id": listing(text(40))}, ("id",))}
 DELETION: Fields = {**COMMENT, "claim_credits": boolean}
 VOIDING: Fields = {**COMMENT, "void_reason_code": text(100)}
+REACTIVATION: Fields = {"reactivate_from": moment, "trial_end": moment}
+MOVE: Fields = {"to_customer_id": text(50), "copy_payment_source": boolean}
+RAMP: Fields = {
+    "effective_from": moment,
+    "description": text(250),
+    "items_to_add": SUBSCRIPTION_ITEMS,
+    "items_to_update": SUBSCRIPTION_ITEMS,
+    "items_to_remove": listing(text(100)),
+}
 PAUSE: Fields = {
-    "pause_option": choice("immediately", "end_of_term", "specific_date"),
+    "pause_option": choice("immediately", "end_of_term", "specific_date", "billing_cycles"),
     "pause_date": moment,
+    # As long as anybody could want to wait, and short enough to be counted out.
+    "skip_billing_cycles": whole(1, 100),
     "resume_date": moment,
     "unbilled_charges_handling": choice("no_action", "invoice"),
 }

@@ -6,6 +6,7 @@ import json
 from flask import Response, request
 from werkzeug.exceptions import HTTPException
 
+from connector.sandbox.chargebee import billing_operations as bill
 from connector.sandbox.chargebee import listings
 from connector.sandbox.chargebee import operations as do
 from connector.sandbox.chargebee.errors import Refused, error_body
@@ -21,6 +22,11 @@ ROUTES: dict[str, tuple[str, str, do.Operation]] = {
     "retrieve_customer": ("GET", "/customers/<id>", do.retrieve("customer")),
     "update_customer": ("POST", "/customers/<id>", do.update_customer),
     "delete_customer": ("POST", "/customers/<id>/delete", do.delete_customer),
+    "relate_customer": ("POST", "/customers/<id>/relationships", bill.relate_customer),
+    "unrelate_customer": ("POST", "/customers/<id>/delete_relationship", bill.unrelate_customer),
+    "retrieve_hierarchy": ("GET", "/customers/<id>/hierarchy", bill.hierarchy),
+    "list_hierarchy": ("GET", "/customers/<id>/hierarchy_detail", bill.list_hierarchy),
+    "create_transfer": ("POST", "/business_entities/transfers", bill.transfer),
     "create_subscription": ("POST", "/customers/<id>/subscription_for_items", do.create_subscription),
     "create_item_family": ("POST", "/item_families", do.create_item_family),
     "list_item_families": ("GET", "/item_families", do.list_of("item_family", "item_families", listings.CATALOGUE)),
@@ -44,6 +50,18 @@ ROUTES: dict[str, tuple[str, str, do.Operation]] = {
     "reactivate_subscription": ("POST", "/subscriptions/<id>/reactivate", do.reactivate_subscription),
     "pause_subscription": ("POST", "/subscriptions/<id>/pause", do.pause_subscription),
     "resume_subscription": ("POST", "/subscriptions/<id>/resume", do.resume_subscription),
+    "remove_scheduled_pause": ("POST", "/subscriptions/<id>/remove_scheduled_pause", do.remove_scheduled_pause),
+    "remove_scheduled_resumption": (
+        "POST",
+        "/subscriptions/<id>/remove_scheduled_resumption",
+        do.remove_scheduled_resumption,
+    ),
+    "move_subscription": ("POST", "/subscriptions/<id>/move", do.move_subscription),
+    "create_ramp": ("POST", "/subscriptions/<id>/create_ramp", do.create_ramp),
+    "list_ramps": ("GET", "/ramps", do.list_ramps),
+    "retrieve_ramp": ("GET", "/ramps/<id>", do.retrieve("ramp")),
+    "update_ramp": ("POST", "/ramps/<id>/update", do.update_ramp),
+    "delete_ramp": ("POST", "/ramps/<id>/delete", do.delete_ramp),
     "delete_subscription": ("POST", "/subscriptions/<id>/delete", do.delete_subscription),
     "remove_scheduled_cancellation": (
         "POST",
@@ -52,7 +70,7 @@ ROUTES: dict[str, tuple[str, str, do.Operation]] = {
     ),
     "remove_scheduled_changes": ("POST", "/subscriptions/<id>/remove_scheduled_changes", do.remove_scheduled_changes),
     "list_invoices_of_subscription": ("GET", "/subscriptions/<id>/invoices", do.list_invoices_of_subscription),
-    "list_invoices": ("GET", "/invoices", do.list_of("invoice", "invoices", listings.INVOICES)),
+    "list_invoices": ("GET", "/invoices", do.list_by_subscription("invoice", "invoices", listings.INVOICES)),
     "retrieve_invoice": ("GET", "/invoices/<id>", do.retrieve_invoice),
     "add_charge_item": ("POST", "/invoices/<id>/add_charge_item", do.add_charge_item),
     "add_charge": ("POST", "/invoices/<id>/add_charge", do.add_charge),
@@ -60,6 +78,41 @@ ROUTES: dict[str, tuple[str, str, do.Operation]] = {
     "close_invoice": ("POST", "/invoices/<id>/close", do.close_invoice),
     "void_invoice": ("POST", "/invoices/<id>/void", do.void_invoice),
     "delete_invoice": ("POST", "/invoices/<id>/delete", do.delete_invoice),
+    "create_one_time_invoice": (
+        "POST",
+        "/invoices/create_for_charge_items_and_charges",
+        bill.create_one_time_invoice,
+    ),
+    "record_payment": ("POST", "/invoices/<id>/record_payment", bill.record_payment),
+    "refund_invoice": ("POST", "/invoices/<id>/refund", bill.refund_invoice),
+    "record_refund": ("POST", "/invoices/<id>/record_refund", bill.record_refund),
+    "list_payments_of_invoice": ("GET", "/invoices/<id>/payments", bill.list_payments_of_invoice),
+    "list_transactions": ("GET", "/transactions", do.list_of("transaction", "transactions", listings.TRANSACTIONS)),
+    "retrieve_transaction": ("GET", "/transactions/<id>", do.retrieve("transaction")),
+    "create_unbilled_charges": ("POST", "/unbilled_charges", bill.create_unbilled_charges),
+    "list_unbilled_charges": ("GET", "/unbilled_charges", bill.list_unbilled_charges),
+    "delete_unbilled_charge": ("POST", "/unbilled_charges/<id>/delete", bill.delete_unbilled_charge),
+    "invoice_unbilled_charges": (
+        "POST",
+        "/unbilled_charges/invoice_unbilled_charges",
+        bill.invoice_unbilled_charges,
+    ),
+    "add_promotional_credits": ("POST", "/promotional_credits/add", bill.add_promotional_credits),
+    "deduct_promotional_credits": ("POST", "/promotional_credits/deduct", bill.deduct_promotional_credits),
+    "set_promotional_credits": ("POST", "/promotional_credits/set", bill.set_promotional_credits),
+    "list_promotional_credits": (
+        "GET",
+        "/promotional_credits",
+        do.list_of("promotional_credit", "promotional_credits", listings.PROMOTIONAL_CREDITS),
+    ),
+    "retrieve_promotional_credit": ("GET", "/promotional_credits/<id>", do.retrieve("promotional_credit")),
+    "create_credit_note": ("POST", "/credit_notes", bill.create_credit_note),
+    "list_credit_notes": (
+        "GET",
+        "/credit_notes",
+        do.list_by_subscription("credit_note", "credit_notes", listings.CREDIT_NOTES),
+    ),
+    "retrieve_credit_note": ("GET", "/credit_notes/<id>", do.retrieve("credit_note")),
     "list_comments": ("GET", "/comments", do.list_comments),
     "create_comment": ("POST", "/comments", do.create_comment),
     "list_events": ("GET", "/events", do.list_of("event", "events", listings.EVENTS)),

@@ -7,6 +7,7 @@ import json
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from connector.sandbox.chargebee.errors import Refused, not_found
@@ -37,6 +38,20 @@ class Settings:
     # Without it, the catalogue's price stands whatever the call says.
     price_override: bool = True
     requests_per_minute: int | None = None
+    # How long moving a subscription to another customer takes; Chargebee says up to five minutes.
+    move_seconds: int = 0
+    # Chargebee names promotional credits only where an invoice is generated, not where a pending one is closed.
+    promotional_credits_on_close: bool = False
+    # More than one makes duplicates, as Chargebee sends them now and then.
+    webhook_copies: int = 1
+    # Up to so long each webhook takes, by chance: they come in any order.
+    webhook_latency_seconds: int = 0
+    # Whether the prices sent already hold the tax: tax_exclusive or tax_inclusive.
+    price_type: str = "tax_exclusive"
+    # With it, invoices cannot be listed by subscription.
+    consolidated_invoicing: bool = False
+    credit_note_reason_required: bool = False
+    void_with_credit_note: bool = False
 
 
 @dataclass(frozen=True)
@@ -66,9 +81,16 @@ class Site(Component):
         "request_times",
         "billing_days",
         "scheduled_changes",
+        "ramps",
+        "moves",
+        "promotional_credits",
+        "credit_notes",
+        "transactions",
+        "unbilled_charges",
         "settings",
         "_last_version",
         "_last_invoice",
+        "_last_credit_note",
     )
 
     def __init__(
@@ -102,8 +124,16 @@ class Site(Component):
         # Day of the month on which a subscription bills, so that one begun on the 31st comes back to it after February.
         self.billing_days: dict[str, int] = {}
         self.scheduled_changes: dict[str, Resource] = {}
+        self.ramps: dict[str, Resource] = {}
+        self.promotional_credits: dict[str, Resource] = {}
+        self.credit_notes: dict[str, Resource] = {}
+        self.transactions: dict[str, Resource] = {}
+        self.unbilled_charges: dict[str, Resource] = {}
+        # By subscription: when it arrives at another customer, and at which.
+        self.moves: dict[str, tuple[int, str]] = {}
         self._last_version = 0
         self._last_invoice = 0
+        self._last_credit_note = 0
         self._actor = ("admin_console", ADMIN)
         self._webhooks_wanted = True
 
@@ -179,7 +209,13 @@ class Site(Component):
         elif endpoints:
             event["webhook_status"] = "scheduled"
             for endpoint in endpoints:
-                self._webhooks.post("chargebee", event["id"], event_type, endpoint["id"])
+                for _ in range(self.settings.webhook_copies):
+                    self._webhooks.post("chargebee", event["id"], event_type, endpoint["id"], self._latency())
+
+    def _latency(self) -> timedelta:
+        """How long a webhook takes, by chance, so that they overtake each other."""
+        longest = min(self.settings.webhook_latency_seconds, 3600)
+        return timedelta(seconds=self._ids.shuffled(list(range(longest + 1)))[0] if longest > 0 else 0)
 
     def resend_event(self, event_id: str) -> None:
         """Sends the event's webhooks again, as a person can from the console."""
@@ -282,6 +318,11 @@ TABLES = {
     "item_price": "item_prices",
     "comment": "comments",
     "event": "events",
+    "ramp": "ramps",
+    "promotional_credit": "promotional_credits",
+    "credit_note": "credit_notes",
+    "transaction": "transactions",
+    "unbilled_charge": "unbilled_charges",
     "webhook_endpoint": "webhook_endpoints",
 }
 

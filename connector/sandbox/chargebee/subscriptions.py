@@ -6,15 +6,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from connector.sandbox.chargebee.catalogue import charge, shown_name
+from connector.sandbox.chargebee.charges import Charges, lines_of
 from connector.sandbox.chargebee.errors import wrong_state, wrong_value
-from connector.sandbox.chargebee.invoices import Invoices
 from connector.sandbox.chargebee.site import set_fields
 from connector.sandbox.component import Resource
 
 RUNNING = ("active", "non_renewing")
 
 
-class Subscriptions(Invoices):
+class Subscriptions(Charges):
     """What is sold again each term."""
 
     def create_subscription(
@@ -38,7 +38,7 @@ class Subscriptions(Invoices):
             raise wrong_value("first_invoice_pending", "needs create_pending_invoices")
         rows = subscription_items or [{"item_price_id": price_id} for price_id in item_price_ids or []]
         items = [self._subscription_item(row) for row in rows]
-        price = self.item_prices[_plan(items)["item_price_id"]]
+        price = self.item_prices[only_plan(items)["item_price_id"]]
         now = self._clock.seconds()
         subscription: Resource = {
             "id": subscription_id,
@@ -82,40 +82,56 @@ class Subscriptions(Invoices):
         subscription_items: list[Resource] | None = None,
         replace_items_list: bool = True,
         end_of_term: bool = False,
+        changes_scheduled_at: int | None = None,
         reactivate: bool = True,
+        reactivate_from: int | None = None,
         **fields: Any,
     ) -> Resource:
-        """The subscription, changed at once without proration, or at the end of its term.
+        """The subscription, changed at once without proration, at the end of its term, or at the time given.
 
         Items replace the list unless told to join it. A change that was scheduled before is dropped in any case.
         """
         subscription = self.find("subscription", id)
         rows = subscription_items or [{"item_price_id": price_id} for price_id in item_price_ids or []]
         sent = [self._subscription_item(row) for row in rows]
-        items = _merged([] if replace_items_list else subscription["subscription_items"], sent)
+        items = merged([] if replace_items_list else subscription["subscription_items"], sent)
         if sent:
-            _plan(items)
+            only_plan(items)
             self._same_currency({**subscription, "subscription_items": items})
-        if subscription["status"] == "cancelled" and not (sent and reactivate):
-            raise wrong_state("The subscription is cancelled", "subscription_id")
+        status = subscription["status"]
+        if status == "transferred" or (status == "cancelled" and not (sent and reactivate)):
+            raise wrong_state(f"The subscription is {status}", "subscription_id")
+        now = self._clock.seconds()
+        if changes_scheduled_at is not None and changes_scheduled_at < subscription.get("current_term_start", now):
+            raise wrong_value("changes_scheduled_at", "should not lie before the current term")
         self.scheduled_changes.pop(id, None)
-        subscription["has_scheduled_changes"] = False
-        if end_of_term:
-            self.scheduled_changes[id] = {"subscription_items": items if sent else None, **fields}
-            subscription["has_scheduled_changes"] = True
+        self._note_schedule(subscription)
+        if end_of_term or (changes_scheduled_at or 0) > now:
+            self.scheduled_changes[id] = {
+                "at": changes_scheduled_at,
+                "subscription_items": items if sent else None,
+                "fields": fields,
+            }
+            self._note_schedule(subscription)
             self._stamp(subscription)
             self._subscription_event("subscription_changes_scheduled", subscription)
         elif subscription["status"] == "cancelled":
             self._change(subscription, items, fields)
-            self.reactivate_subscription(id)
+            self.reactivate_subscription(id, reactivate_from)
         else:
             self._change(subscription, items if sent else None, fields)
             self._stamp(subscription)
-            self._subscription_event("subscription_changed", subscription)
+            self._subscription_event(backdated("subscription_changed", changes_scheduled_at, now), subscription)
         return copy.deepcopy(subscription)
 
     def cancel_subscription(
-        self, id: str, end_of_term: bool = False, *, cancel_at: int | None = None, reason_code: str | None = None
+        self,
+        id: str,
+        end_of_term: bool = False,
+        *,
+        cancel_at: int | None = None,
+        reason_code: str | None = None,
+        unbilled_charges_option: str | None = None,
     ) -> Resource:
         """The subscription, cancelled now, at the end of its term, or at the time given (which may be past)."""
         subscription = self.find("subscription", id)
@@ -130,41 +146,54 @@ class Subscriptions(Invoices):
         subscription["cancelled_at"] = moment
         if moment > now:
             subscription["cancel_schedule_created_at"] = now
+            self._drop_ramps(id, moment)
             if subscription["status"] == "active":
                 subscription["status"] = "non_renewing"
             self._stamp(subscription)
             self._subscription_event("subscription_cancellation_scheduled", subscription)
         else:
-            self._cancel(subscription, backdated=moment < now)
+            self._cancel(subscription, backdated=moment < now, unbilled=unbilled_charges_option)
         return copy.deepcopy(subscription)
 
-    def reactivate_subscription(self, id: str) -> Resource:
+    def reactivate_subscription(
+        self, id: str, reactivate_from: int | None = None, trial_end: int | None = None
+    ) -> Resource:
         """The cancelled subscription, active again: in its old term if that still runs, else in a new one."""
         subscription = self.find("subscription", id)
         if subscription["status"] != "cancelled":
             raise wrong_state("Only a cancelled subscription can be reactivated", "subscription_id")
         now = self._clock.seconds()
+        start = now if reactivate_from is None else reactivate_from
+        if not subscription["cancelled_at"] <= start <= now:
+            raise wrong_value("reactivate_from", "should lie between the cancellation and now")
         set_fields(subscription, dict.fromkeys(("cancelled_at", "cancel_schedule_created_at", "cancel_reason_code")))
-        subscription["activated_at"] = now
         invoice = None
-        if now <= subscription.get("current_term_end", 0):
+        if trial_end is not None and trial_end > now:
+            self._begin_trial(subscription, start, trial_end)
+        elif start <= subscription.get("current_term_end", 0):
+            subscription["activated_at"] = start
             subscription["status"] = "active"
             subscription["next_billing_at"] = subscription["current_term_end"]
         else:
-            invoice = self._begin_term(subscription, now, pending=subscription["create_pending_invoices"], first=False)
+            subscription["activated_at"] = start
+            pending = subscription["create_pending_invoices"]
+            invoice = self._begin_term(subscription, start, pending=pending, first=False)
         self._stamp(subscription)
-        self._subscription_event("subscription_reactivated", subscription, invoice)
+        self._subscription_event(backdated("subscription_reactivated", start, now), subscription, invoice)
         return copy.deepcopy(subscription)
 
     def _begin(self, subscription: Resource, trial_end: int | None, *, pending: bool = False) -> Resource | None:
         """Starts the service, on trial if there is one."""
         started = subscription["started_at"]
         if trial_end is not None and trial_end > self._clock.seconds():
-            set_fields(subscription, {"status": "in_trial", "trial_start": started, "trial_end": trial_end})
-            subscription["next_billing_at"] = trial_end
+            self._begin_trial(subscription, started, trial_end)
             return None
         subscription["activated_at"] = started
         return self._begin_term(subscription, started, pending=pending, first=True)
+
+    def _begin_trial(self, subscription: Resource, start: int, end: int) -> None:
+        set_fields(subscription, {"status": "in_trial", "trial_start": start, "trial_end": end})
+        subscription["next_billing_at"] = end
 
     def _begin_term(self, subscription: Resource, start: int, *, pending: bool, first: bool) -> Resource | None:
         """Opens a first term at `start`, which sets the day of the month, and bills it."""
@@ -184,9 +213,13 @@ class Subscriptions(Invoices):
         items = [item for item in subscription["subscription_items"] if first or item["item_type"] != "charge"]
         draft = {"date": self._clock.seconds(), "customer_id": subscription["customer_id"]}
         lines = [self._item_line(subscription, item, draft, (start, end)) for item in items if not self._metered(item)]
+        waiting = self._waiting(subscription["id"])
+        lines += lines_of(waiting)
         if not lines and not pending:
             return None
-        return self._new_invoice(subscription, lines, pending=pending, first=first)
+        invoice = self._new_invoice(subscription, lines, pending=pending, first=first)
+        self._taken(waiting, invoice)
+        return invoice
 
     def _item_line(self, subscription: Resource, item: Resource, draft: Resource, term: tuple[int, int]) -> Resource:
         price = self.item_prices[item["item_price_id"]]
@@ -200,32 +233,73 @@ class Subscriptions(Invoices):
         if items is None:
             return
         subscription["subscription_items"] = items
-        price = self.item_prices[_plan(items)["item_price_id"]]
+        price = self.item_prices[only_plan(items)["item_price_id"]]
         subscription["billing_period"] = price["period"]
         subscription["billing_period_unit"] = price["period_unit"]
         if any(self._metered(item) for item in items):
             subscription["create_pending_invoices"] = True
 
+    def _take_effect(self, subscription: Resource) -> None:
+        """What was scheduled becomes so."""
+        change = self.scheduled_changes.pop(subscription["id"])
+        self._note_schedule(subscription)
+        self._change(subscription, change["subscription_items"], change["fields"])
+
+    def _note_schedule(self, subscription: Resource) -> None:
+        """Says on the subscription whether a change is coming; one at the end of the term has no time of its own."""
+        change = self.scheduled_changes.get(subscription["id"])
+        ramps = self._scheduled_ramps(subscription["id"])
+        times = [ramp["effective_from"] for ramp in ramps]
+        if change is not None and change["at"] is not None:
+            times.append(change["at"])
+        subscription["has_scheduled_changes"] = change is not None or bool(ramps)
+        set_fields(subscription, {"changes_scheduled_at": min(times, default=None)})
+
+    def _scheduled_ramps(self, subscription_id: str) -> list[Resource]:
+        return [
+            ramp
+            for ramp in self.ramps.values()
+            if ramp["subscription_id"] == subscription_id and ramp["status"] == "scheduled" and not ramp["deleted"]
+        ]
+
+    def _drop_ramps(self, subscription_id: str, since: int) -> None:
+        """No ramp outlives the subscription."""
+        for ramp in self._scheduled_ramps(subscription_id):
+            if ramp["effective_from"] >= since:
+                self._drop_ramp(ramp)
+
+    def _drop_ramp(self, ramp: Resource) -> None:
+        ramp["deleted"] = True
+        self._stamp(ramp)
+        self._note_schedule(self.subscriptions[ramp["subscription_id"]])
+        self._event("subscription_ramp_deleted", ramp=ramp)
+
     def _renew(self, subscription: Resource) -> None:
         """A new term: what was scheduled for it takes effect, and it is billed."""
-        change = self.scheduled_changes.pop(subscription["id"], None)
-        if change is not None:
-            subscription["has_scheduled_changes"] = False
-            self._change(subscription, change.pop("subscription_items"), change)
+        change = self.scheduled_changes.get(subscription["id"])
+        changes = change is not None and change["at"] is None
+        if changes:
+            self._take_effect(subscription)
         start = subscription["current_term_end"]
         invoice = self._bill_term(subscription, start, pending=subscription["create_pending_invoices"], first=False)
         self._stamp(subscription)
-        if change is not None:
+        if changes:
             self._subscription_event("subscription_changed", subscription)
         self._subscription_event("subscription_renewed", subscription, invoice)
 
-    def _cancel(self, subscription: Resource, *, backdated: bool = False) -> None:
+    def _cancel(self, subscription: Resource, *, backdated: bool = False, unbilled: str | None = None) -> None:
         self.scheduled_changes.pop(subscription["id"], None)
-        subscription["has_scheduled_changes"] = False
+        self._drop_ramps(subscription["id"], 0)
+        self._note_schedule(subscription)
         subscription["status"] = "cancelled"
         subscription.pop("next_billing_at", None)
+        pending = subscription["create_pending_invoices"]
         invoice = None
-        if self.settings.pending_invoice_on_cancel and subscription["create_pending_invoices"]:
+        if unbilled == "delete":
+            self._delete_unbilled(self._waiting(subscription["id"]))
+        if unbilled == "invoice" and self._waiting(subscription["id"]):
+            invoice = self._bill_waiting(subscription, pending=pending)
+        elif self.settings.pending_invoice_on_cancel and pending:
             invoice = self._new_invoice(subscription, [], pending=True, first=False)
         self._stamp(subscription)
         event_type = "subscription_canceled_with_backdating" if backdated else "subscription_cancelled"
@@ -267,14 +341,15 @@ def term_end(start: int, count: int, unit: str, billing_day: int) -> int:
     return int(begin.replace(year=year, month=month + 1, day=day).timestamp())
 
 
-def _plan(items: list[Resource]) -> Resource:
+def only_plan(items: list[Resource]) -> Resource:
+    """The plan among the items; raises Refused where there is none or more than one."""
     plans = [item for item in items if item["item_type"] == "plan"]
     if len(plans) != 1:
         raise wrong_value("subscription_items[item_price_id]", "should hold exactly one plan")
     return plans[0]
 
 
-def _merged(kept: list[Resource], sent: list[Resource]) -> list[Resource]:
+def merged(kept: list[Resource], sent: list[Resource]) -> list[Resource]:
     """The sent items join the kept ones: each replaces its own price, and a plan replaces the plan."""
     prices = {item["item_price_id"] for item in sent}
     has_plan = any(item["item_type"] == "plan" for item in sent)
@@ -282,3 +357,8 @@ def _merged(kept: list[Resource], sent: list[Resource]) -> list[Resource]:
         item for item in kept if item["item_price_id"] not in prices and not (has_plan and item["item_type"] == "plan")
     ]
     return [*rest, *sent]
+
+
+def backdated(event_type: str, moment: int | None, now: int) -> str:
+    """The event's name, which says so where something took effect in the past."""
+    return event_type if moment is None or moment >= now else f"{event_type}_with_backdating"

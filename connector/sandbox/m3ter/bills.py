@@ -1,8 +1,7 @@
 """m3ter's bills: made and remade by bill jobs, approved, locked."""
 
-import calendar
 import copy
-from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal, localcontext
 from typing import Any
@@ -10,9 +9,13 @@ from zoneinfo import ZoneInfo
 
 from connector.sandbox.component import Resource
 from connector.sandbox.m3ter.accounts import interval
-from connector.sandbox.m3ter.checks import iso, read
+from connector.sandbox.m3ter.billing import Billing, MissingRate, Period, overlap
+from connector.sandbox.m3ter.calendar_steps import STEPS
+from connector.sandbox.m3ter.checks import iso, parse, read
+from connector.sandbox.m3ter.drawdown import Draw
 from connector.sandbox.m3ter.errors import Refused, bad_request
-from connector.sandbox.m3ter.lines import Billing, Lines, MissingRate, overlap
+from connector.sandbox.m3ter.hierarchy import Hierarchy
+from connector.sandbox.m3ter.memos import MEMOS
 from connector.sandbox.m3ter.notifications import Notifications
 from connector.sandbox.m3ter.organization import SERVICE_USER, amount, exact
 from connector.sandbox.m3ter.rating import EXACT
@@ -23,8 +26,23 @@ MAX_RUNNING_JOBS = 10
 # What makes two runs of a bill job the same bill: account, bill date, frequency, interval.
 BillKey = tuple[str, str, str, int]
 
+Rates = dict[tuple[str, str], Decimal]
 
-class Bills(Lines, Notifications):
+# The frequencies of bills that are not those of one kind of plan.
+CHARGES_ONLY, MIXED = "AD_HOC", "MIXED"
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a calculation came to."""
+
+    period: Period
+    lines: list[Resource]
+    charges: list[Resource]
+    draws: list[Draw]
+
+
+class Bills(Hierarchy, Notifications):
     """What was billed."""
 
     def run_bill_job(
@@ -100,10 +118,16 @@ class Bills(Lines, Notifications):
         return copy.deepcopy(bill)
 
     def delete_bill(self, bill_id: str) -> Resource:
-        """The bill that is no more."""
+        """The bill that is no more; what it drew from balances is theirs again, and its charges are due again."""
         bill = self._unlocked(bill_id)
         del self.bills[bill_id]
         self.extra_lines.pop(bill_id, None)
+        for kind in MEMOS:
+            table = self._table(kind)
+            for memo_id in [memo["id"] for memo in table.values() if memo["billId"] == bill_id]:
+                del table[memo_id]
+        self._book_draws(bill_id, [])
+        self._note_billed(bill_id, [])
         return bill
 
     def add_line(self, bill_id: str, **line: Any) -> Resource:
@@ -134,17 +158,21 @@ class Bills(Lines, Notifications):
         whole = {name: value for name, value in {**usual, **exact(line)}.items() if value is not None}
         self.extra_lines.setdefault(bill_id, []).append(whole)
         bill["lineItems"].append({"id": self._ids.uuid(), **whole})
-        _add_up(bill)
+        add_up(bill)
         self._bill_updated(bill, before)
         return copy.deepcopy(bill)
 
     def next_due(self) -> datetime | None:
-        """When the next bill job ends."""
-        ends = [self._ends(job) for job in self.bill_jobs.values() if job["status"] == "PENDING"]
-        return min(ends, default=None)
+        """When the next schedule runs or bill job ends."""
+        moments = [
+            self._next_run(),
+            *(self._ends(job) for job in self.bill_jobs.values() if job["status"] == "PENDING"),
+        ]
+        return min((moment for moment in moments if moment is not None), default=None)
 
     def run_due(self) -> None:
-        """Ends the bill jobs whose time has come."""
+        """Runs the schedules and ends the bill jobs whose time has come."""
+        self._run_schedules()
         for job in self.bill_jobs.values():
             if job["status"] == "PENDING" and self._ends(job) <= self._clock.now():
                 self._run(job)
@@ -179,20 +207,53 @@ class Bills(Lines, Notifications):
         self._modified(job)
 
     def _keys(self, job: Resource) -> list[BillKey]:
-        """The bills that the job is about: one for each account, frequency and interval of its plans in the period."""
-        account_ids = job.get("accountIds", list(self.accounts))
+        """The bills that the job is about: one for each account, frequency and interval of its plans in the period.
+
+        Charges are on a bill of their own. An organization that consolidates bills has one for all of these.
+        """
+        wanted, bill_date = job.get("billingFrequency"), job["billDate"]
+        plans = self._plans_by_payer()
+        found: list[tuple[str, str, int]] = []
+        for account_id in job.get("accountIds", list(self.accounts)):
+            found += [(account_id, *terms) for terms in self._terms_of(plans.get(account_id, []), bill_date)]
+            due = self._charges_due(account_id, bill_date, None)
+            if due or self._fees_due(account_id, bill_date):
+                found.append((account_id, CHARGES_ONLY, 1))
+        accounts = set(job.get("accountIds", self.accounts))
+        found += [
+            (bill["accountId"], CHARGES_ONLY, 1)
+            for bill in self.bills.values()
+            if bill["accountId"] in accounts
+            and (bill["billDate"], bill["billingFrequency"]) == (bill_date, CHARGES_ONLY)
+        ]
+        mixed = self.config.get("consolidateBills")
         keys: dict[BillKey, None] = {}
-        for plan in self.account_plans.values():
-            template = self.plan_templates[self.plans[plan["planId"]]["planTemplateId"]]
-            frequency, every = template["billFrequency"], template.get("billFrequencyInterval", 1)
-            key = (plan["accountId"], job["billDate"], frequency, every)
-            if plan["accountId"] not in account_ids or frequency not in PERIODS:
-                continue
-            if job.get("billingFrequency", frequency) != frequency:
-                continue
-            if overlap(interval(plan), self._period(key)) is not None:
-                keys[key] = None
+        for account_id, frequency, every in found:
+            if wanted in (None, frequency):
+                keys[(account_id, bill_date, *((MIXED, 1) if mixed else (frequency, every)))] = None
         return list(keys)
+
+    def _plans_by_payer(self) -> dict[str, list[Resource]]:
+        """Account plans by the account that is billed: of a child its parent, unless the plan says otherwise."""
+        plans: dict[str, list[Resource]] = {}
+        for plan in self.account_plans.values():
+            parent = self.accounts[plan["accountId"]].get("parentAccountId")
+            payer: str = plan["accountId"] if plan.get("childBillingMode") == "CHILD" else parent or plan["accountId"]
+            plans.setdefault(payer, []).append(plan)
+        return plans
+
+    def _terms_of(self, plans: list[Resource], bill_date: str) -> list[tuple[str, int]]:
+        """The frequencies and intervals of those of the plans that were active in the period that ends with the date."""
+        terms: dict[tuple[str, int], None] = {}
+        for plan in plans:
+            frequency, every = self._frequency(plan)
+            if frequency in STEPS and overlap(interval(plan), self._period(bill_date, frequency, every)) is not None:
+                terms[(frequency, every)] = None
+        return list(terms)
+
+    def _frequency(self, account_plan: Resource) -> tuple[str, int]:
+        template = self.plan_templates[self.plans[account_plan["planId"]]["planTemplateId"]]
+        return template["billFrequency"], template.get("billFrequencyInterval", 1)
 
     def _calculate(self, key: BillKey, job: Resource) -> Resource | None:
         """The bill, made or made anew; None where a conversion rate is missing, and a locked one as it is."""
@@ -200,38 +261,71 @@ class Bills(Lines, Notifications):
         bill = next((row for row in self.bills.values() if _key(row) == key), None)
         if bill is not None and bill["locked"]:
             return bill
-        currency = job.get("targetCurrency") or account.get("currency") or self.config["currency"]
-        conversions = [*self.config.get("currencyConversions", []), *job.get("currencyConversions", [])]
-        rates = {(row["from"], row["to"]): row["multiplier"] for row in conversions}
+        currency, conversions, rates = self._money_of(job, account)
         try:
-            lines = self._lines(Billing(account, self._period(key), currency, rates), self._plans_of(key))
+            content = self._content(key, account, currency, rates, None if bill is None else bill["id"])
         except MissingRate:
             return None
+        if (
+            bill is None
+            and self.config.get("suppressedEmptyBills")
+            and not any(line["subtotal"] for line in content.lines)
+        ):
+            return None
         if bill is None:
-            bill = self._audited(self._new_bill(key, account))
+            bill = self._audited(self._new_bill(key, account, content.period))
             self.bills[bill["id"]] = bill
             before = None
         else:
             before = copy.deepcopy(bill)
-        extra = [{"id": self._ids.uuid(), **line} for line in self.extra_lines.get(bill["id"], [])]
-        bill |= {"lineItems": [*lines, *extra], "currency": currency, "currencyConversions": conversions}
+        self._note_billed(bill["id"], content.charges)
+        self._book_draws(bill["id"], content.draws)
+        bill |= {"lineItems": content.lines, "currency": currency, "currencyConversions": conversions}
         bill |= {"lastCalculatedDate": iso(self._clock.now()), "billJobId": job["id"], "status": "PENDING"}
         _unapprove(bill)
-        _add_up(bill)
+        add_up(bill)
         self._bill_updated(bill, before)
         return bill
 
-    def _plans_of(self, key: BillKey) -> list[Resource]:
-        plans = []
-        for account_plan in self.account_plans.values():
-            template = self.plan_templates[self.plans[account_plan["planId"]]["planTemplateId"]]
-            terms = (account_plan["accountId"], template["billFrequency"], template.get("billFrequencyInterval", 1))
-            if terms == (key[0], key[2], key[3]):
-                plans.append(account_plan)
-        return plans
+    def _money_of(self, job: Resource, account: Resource) -> tuple[str, list[Resource], Rates]:
+        """The bill's currency, and the conversions to it: the organization's, then the job's own."""
+        currency = job.get("targetCurrency") or account.get("currency") or self.config["currency"]
+        conversions = [*self.config.get("currencyConversions", []), *job.get("currencyConversions", [])]
+        return currency, conversions, {(row["from"], row["to"]): row["multiplier"] for row in conversions}
 
-    def _new_bill(self, key: BillKey, account: Resource) -> Resource:
-        start, end = self._period(key)
+    def _content(
+        self,
+        key: BillKey,
+        account: Resource,
+        currency: str,
+        rates: Rates,
+        bill_id: str | None,
+    ) -> Content:
+        """All that is on the bill: plans, then charges, then what was put on it by hand, then what balances pay."""
+        owned = self._plans_by_payer().get(account["id"], [])
+        terms = self._terms_of(owned, key[1]) if key[2] == MIXED else [(key[2], key[3])]
+        lines: list[Resource] = []
+        spans: list[Period] = []
+        for frequency, every in terms:
+            if frequency in STEPS:
+                spans.append(self._period(key[1], frequency, every))
+                plans = [plan for plan in owned if self._frequency(plan) == (frequency, every)]
+                lines += self._family_lines(Billing(account, spans[-1], currency, rates), plans)
+        charges = self._charges_due(account["id"], key[1], bill_id) if key[2] in (CHARGES_ONLY, MIXED) else []
+        spans += [(parse(row["servicePeriodStartDate"]), parse(row["servicePeriodEndDate"])) for row in charges]
+        fees = self._fees_due(account["id"], key[1]) if key[2] in (CHARGES_ONLY, MIXED) else []
+        spans += [(parse(fee["servicePeriodStartDate"]), parse(fee["servicePeriodEndDate"])) for _, fee in fees]
+        spans = spans or [self._period(key[1], "DAILY", 1)]
+        whole = Billing(account, (min(span[0] for span in spans), max(span[1] for span in spans)), currency, rates)
+        lines += [self._fee_line(whole, commitment, fee) for commitment, fee in fees]
+        lines += [self._charge_line(whole, charge) for charge in charges]
+        lines += [{"id": self._ids.uuid(), **line} for line in self.extra_lines.get(bill_id or "", [])]
+        lines += self._memo_lines(bill_id or "", currency)
+        paying, draws = self._draw_down(whole, lines, bill_id)
+        return Content(whole.period, [*lines, *paying], charges, draws)
+
+    def _new_bill(self, key: BillKey, account: Resource, period: Period) -> Resource:
+        start, end = period
         zone = ZoneInfo(self.config["timezone"])
         days = account["daysBeforeBillDue"] if "daysBeforeBillDue" in account else self.config["daysBeforeBillDue"]
         bill = {
@@ -254,11 +348,13 @@ class Bills(Lines, Notifications):
         }
         return {name: value for name, value in bill.items() if value is not None}
 
-    def _period(self, key: BillKey) -> tuple[datetime, datetime]:
+    def _period(self, bill_date: str, frequency: str, every: int) -> Period:
         """The period that ends with the bill date, from midnight to midnight in the organization's time zone."""
-        end = date.fromisoformat(key[1])
+        end = date.fromisoformat(bill_date)
         zone = ZoneInfo(self.config["timezone"])
-        midnights = [datetime.combine(day, time(), zone).astimezone(UTC) for day in (PERIODS[key[2]](end, key[3]), end)]
+        midnights = [
+            datetime.combine(day, time(), zone).astimezone(UTC) for day in (STEPS[frequency](end, -every), end)
+        ]
         return midnights[0], midnights[1]
 
     def _unlocked(self, bill_id: str) -> Resource:
@@ -267,24 +363,14 @@ class Bills(Lines, Notifications):
             raise bad_request("The bill is locked")
         return bill
 
+    def _lines_changed(self, bill: Resource, before: Resource) -> None:
+        add_up(bill)
+        self._bill_updated(bill, before)
+
     def _bill_updated(self, bill: Resource, before: Resource | None) -> None:
         if before is not None:
             self._modified(bill)
         self._bill_event(bill, before)
-
-
-def _months_before(end: date, months: int) -> date:
-    year, month = divmod(end.year * 12 + end.month - 1 - months, 12)
-    return date(year, month + 1, min(end.day, calendar.monthrange(year, month + 1)[1]))
-
-
-# Where the period that ends on a day begins.
-PERIODS: dict[str, Callable[[date, int], date]] = {
-    "DAILY": lambda end, every: end - timedelta(days=every),
-    "WEEKLY": lambda end, every: end - timedelta(days=7 * every),
-    "MONTHLY": _months_before,
-    "ANNUALLY": lambda end, every: _months_before(end, 12 * every),
-}
 
 
 def _key(bill: Resource) -> BillKey:
@@ -296,7 +382,8 @@ def _unapprove(bill: Resource) -> None:
     bill.pop("approvedBy", None)
 
 
-def _add_up(bill: Resource) -> None:
+def add_up(bill: Resource) -> None:
+    """Gives the bill its total, and its lines their numbers."""
     with localcontext(EXACT):
         bill["billTotal"] = sum((line["convertedSubtotal"] for line in bill["lineItems"]), Decimal(0))
     for number, line in enumerate(bill["lineItems"], start=1):

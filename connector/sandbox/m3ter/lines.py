@@ -1,65 +1,101 @@
 """The lines of a m3ter bill, worked out from plans, prices and usage."""
 
-from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, time
 from decimal import ROUND_HALF_UP, Decimal
+from zoneinfo import ZoneInfo
 
 from connector.sandbox.component import Resource
 from connector.sandbox.m3ter.accounts import interval
+from connector.sandbox.m3ter.billing import Billing, Period, overlap
+from connector.sandbox.m3ter.calendar_steps import STEPS
 from connector.sandbox.m3ter.checks import iso, parse
+from connector.sandbox.m3ter.commitments import Commitments
 from connector.sandbox.m3ter.rating import PLACES, BandUse, aggregate, divide, price, share, to_units
-from connector.sandbox.m3ter.usage import Usage
-
-Period = tuple[datetime, datetime]
 
 
-class MissingRate(Exception):
-    """A currency conversion without a rate: m3ter then makes no bill for the account, and says nothing."""
-
-
-@dataclass(frozen=True)
-class Billing:
-    """One account and period to be billed."""
-
-    account: Resource
-    period: Period
-    currency: str
-    rates: dict[tuple[str, str], Decimal]
-
-
-class Lines(Usage):
+class Lines(Commitments):
     """What an account owes for a period: for each account plan, only while it was active."""
 
     def _lines(self, billing: Billing, account_plans: list[Resource]) -> list[Resource]:
-        """Standing charge, usage and the rest of a minimum spend; all in arrears, whatever the plan says."""
+        """Standing charge, usage, counters and minimum spend."""
         lines = []
         for account_plan in sorted(account_plans, key=lambda row: (row["startDate"], row["id"])):
             part = overlap(interval(account_plan), billing.period)
             if part is not None:
-                lines.extend(self._plan_lines(billing, self.plans[account_plan["planId"]], part))
+                lines.extend(self._plan_lines(billing, account_plan, part))
         return lines
 
-    def _plan_lines(self, billing: Billing, plan: Resource, part: Period) -> list[Resource]:
+    def _plan_lines(self, billing: Billing, account_plan: Resource, part: Period) -> list[Resource]:
+        plan = self.plans[account_plan["planId"]]
         template = self.plan_templates[plan["planTemplateId"]]
-        terms = {**template, **plan}
-        lines = []
-        if terms.get("standingCharge"):
-            due = self._rounded(share(terms["standingCharge"], part, billing.period), template["currency"])
-            text = terms.get("standingChargeDescription", f"{plan['name']} standing charge")
-            lines.append(self._line(billing, plan, part, "STANDING_CHARGE", text, due))
+        terms = {**self._in_advance(), **template, **plan}
+        standing = self._recurring(billing, account_plan, terms, part, "STANDING_CHARGE", "standingCharge")
+        lines = list(standing)
         for pricing in self.pricings.values():
             if plan["id"] == pricing.get("planId") or template["id"] == pricing.get("planTemplateId"):
                 end = pricing.get("endDate")
                 priced = overlap((parse(pricing["startDate"]), None if end is None else parse(end)), part)
                 if priced is not None:
                     lines.append(self._usage_line(billing, plan, pricing, priced))
-        if terms.get("minimumSpend"):
-            least = self._rounded(share(terms["minimumSpend"], part, billing.period), template["currency"])
-            rest = least - sum((line["subtotal"] for line in lines), Decimal(0))
-            if rest > 0:
-                text = terms.get("minimumSpendDescription", f"{plan['name']} minimum spend")
-                lines.append(self._line(billing, plan, part, "MINIMUM_SPEND", text, rest))
+        lines += self._counter_lines(billing, plan, part)
+        own = [line for line in lines if parse(line["servicePeriodStartDate"]) < part[1]]
+        spent = sum((line["subtotal"] for line in own), Decimal(0))
+        return lines + self._recurring(billing, account_plan, terms, part, "MINIMUM_SPEND", "minimumSpend", spent)
+
+    def _recurring(
+        self,
+        billing: Billing,
+        account_plan: Resource,
+        terms: Resource,
+        part: Period,
+        line_type: str,
+        name: str,
+        spent: Decimal = Decimal(0),
+    ) -> list[Resource]:
+        """A standing charge, or of a minimum what was not spent; in advance the whole of it, for the period to come.
+
+        What was billed in advance and not spent is given back. Nothing is billed for the same time twice.
+        """
+        plan, whole = self.plans[account_plan["planId"]], terms.get(name)
+        if not whole:
+            return []
+        usual = f"{plan['name']} {'standing charge' if name == 'standingCharge' else 'minimum spend'}"
+        text = terms.get(f"{name}Description", usual)
+        due = self._rounded(share(whole, part, billing.period), terms["currency"])
+        lines = []
+        advanced = self._billed_in_advance(billing, plan, part, line_type)
+        if not advanced and due > spent:
+            lines.append(self._line(billing, plan, part, line_type, text, due - spent))
+        if advanced and line_type == "MINIMUM_SPEND" and due > spent:
+            lines.append(self._line(billing, plan, part, "MINIMUM_SPEND_REFUND", f"{text} refund", spent - due))
+        following = self._period_after(billing.period[1], terms)
+        coming = overlap(interval(account_plan), following) if terms.get(f"{name}BillInAdvance") else None
+        if coming is not None:
+            ahead = self._rounded(share(whole, coming, following), terms["currency"])
+            lines.append(self._line(billing, plan, coming, line_type, text, ahead))
         return lines
+
+    def _in_advance(self) -> Resource:
+        """What the organization bills in advance where plans do not say."""
+        names = ("standingChargeBillInAdvance", "minimumSpendBillInAdvance")
+        return {name: self.config[name] for name in names if name in self.config}
+
+    def _billed_in_advance(self, billing: Billing, plan: Resource, part: Period, line_type: str) -> bool:
+        """Whether a bill of an earlier period has the charge for this one."""
+        start = iso(part[0])
+        return any(
+            line["lineItemType"] == line_type
+            and line.get("planId") == plan["id"]
+            and line["servicePeriodStartDate"] == start
+            for bill in self.bills.values()
+            if bill["accountId"] == billing.account["id"] and bill["endDateTimeUTC"] <= start
+            for line in bill["lineItems"]
+        )
+
+    def _period_after(self, end: datetime, terms: Resource) -> Period:
+        zone = ZoneInfo(self.config["timezone"])
+        day = STEPS[terms["billFrequency"]](end.astimezone(zone).date(), terms.get("billFrequencyInterval", 1))
+        return end, datetime.combine(day, time(), zone).astimezone(UTC)
 
     def _usage_line(self, billing: Billing, plan: Resource, pricing: Resource, part: Period) -> Resource:
         aggregation = self.aggregations[pricing["aggregationId"]]
@@ -89,53 +125,9 @@ class Lines(Usage):
     def _line(
         self, billing: Billing, plan: Resource, part: Period, line_type: str, description: str, subtotal: Decimal
     ) -> Resource:
-        template = self.plan_templates[plan["planTemplateId"]]
-        product = self.products[plan["productId"]]
-        rate = rate_of(billing, template["currency"])
-        return {
-            "id": self._ids.uuid(),
-            "lineItemType": line_type,
-            "description": description,
-            "quantity": Decimal(1),
-            "units": Decimal(1),
-            "unit": "",
-            "averageUnitPrice": subtotal,
-            "subtotal": subtotal,
-            "currency": template["currency"],
-            "conversionRate": rate,
-            "convertedSubtotal": self._rounded(subtotal * rate, billing.currency),
-            "productId": product["id"],
-            "productName": product["name"],
-            "productCode": product["code"],
-            "planId": plan["id"],
-            "servicePeriodStartDate": iso(part[0]),
-            "servicePeriodEndDate": iso(part[1]),
-        }
-
-    def _rounded(self, value: Decimal, currency_code: str) -> Decimal:
-        """The amount, rounded only if the currency says to how many places."""
-        for currency in self.currencies.values():
-            if currency["code"] == currency_code and "maxDecimalPlaces" in currency:
-                mode = f"ROUND_{currency.get('roundingMode', 'HALF_UP')}"
-                return value.quantize(Decimal(1).scaleb(-currency["maxDecimalPlaces"]), rounding=mode)
-        return value
-
-
-def rate_of(billing: Billing, currency: str) -> Decimal:
-    """By what an amount in the currency is multiplied for the bill; raises MissingRate where nobody set it."""
-    if currency == billing.currency:
-        return Decimal(1)
-    try:
-        return billing.rates[(currency, billing.currency)]
-    except KeyError as error:
-        raise MissingRate(f"{currency} to {billing.currency}") from error
-
-
-def overlap(active: tuple[datetime, datetime | None], period: Period) -> Period | None:
-    """The part of the period in which something is active."""
-    start = max(active[0], period[0])
-    end = period[1] if active[1] is None else min(active[1], period[1])
-    return (start, end) if start < end else None
+        currency = self.plan_templates[plan["planTemplateId"]]["currency"]
+        line = self._money_line(billing, line_type, description, subtotal, currency, part, planId=plan["id"])
+        return line | self._product_fields(plan["productId"], "product")
 
 
 def _band(use: BandUse, aggregation: Resource, rate: Decimal) -> Resource:

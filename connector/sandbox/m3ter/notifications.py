@@ -41,8 +41,11 @@ class Notifications(Organization):
     def _bill_event(self, bill: Resource, before: Resource | None) -> None:
         name = "billing.bill.created" if before is None else "billing.bill.updated"
         data = {"newDto": bill} if before is None else {"newDto": bill, "oldDto": before}
+        event_id = self._ids.uuid()
+        self._last_sequence += 1
+        self._sequence[event_id] = self._last_sequence
         event: Resource = {
-            "id": self._ids.uuid(),
+            "id": event_id,
             "eventName": name,
             "eventTime": iso(self._clock.now()),
             "m3terEvent": {"eventData": copy.deepcopy(data)},

@@ -5,13 +5,13 @@ from typing import Any
 
 from connector.sandbox.component import Resource
 from connector.sandbox.m3ter.accounts import is_active
-from connector.sandbox.m3ter.bills import Bills
+from connector.sandbox.m3ter.approvals import Approvals
 from connector.sandbox.m3ter.checks import instant, parse
 from connector.sandbox.m3ter.errors import bad_request, not_found
-from connector.sandbox.m3ter.organization import ENTITIES
+from connector.sandbox.m3ter.organization import ENTITIES, REFERENCES
 
 # The organization, the query, the body, and the ids in the path.
-Operation = Callable[[Bills, Resource, Any, dict[str, str]], Resource]
+Operation = Callable[[Approvals, Resource, Any, dict[str, str]], Resource]
 Test = Callable[[Resource], bool]
 
 MAPPED_ENTITIES = (
@@ -53,18 +53,82 @@ def list_of(kind: str, **filters: str) -> Operation:
     """The operation that lists entities; each filter names the field that must be among its comma-separated values."""
     fields = {"ids": "id", **filters}
 
-    def operation(org: Bills, query: Resource, _: Any, __: dict[str, str]) -> Resource:
+    def operation(org: Approvals, query: Resource, _: Any, __: dict[str, str]) -> Resource:
         rows = [
             row
             for row in getattr(org, kind).values()
-            if all(str(row.get(field, "")) in query[name].split(",") for name, field in fields.items() if name in query)
+            if all(
+                _word(row.get(field, "")) in query[name].split(",") for name, field in fields.items() if name in query
+            )
         ]
         return org.page(rows, query, ENTITIES[kind].page_limit)
 
     return operation
 
 
-def list_account_plans(org: Bills, query: Resource, _: Any, __: dict[str, str]) -> Resource:
+def _word(value: Any) -> str:
+    """A value as a query writes it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def create_in(kind: str, parent: str) -> Operation:
+    """The operation that creates an entity of the one in the path, which the field `parent` names."""
+
+    def operation(org: Approvals, _: Resource, body: Any, path: dict[str, str]) -> Resource:
+        org.find(REFERENCES[parent], path[parent])
+        return org.create(kind, within(body, parent, path))
+
+    return operation
+
+
+def get_in(kind: str, parent: str) -> Operation:
+    """The operation that answers with one entity of the one in the path."""
+    return lambda org, _, __, path: _found_in(org, kind, parent, path)
+
+
+def update_in(kind: str, parent: str) -> Operation:
+    """The operation that replaces an entity of the one in the path."""
+
+    def operation(org: Approvals, _: Resource, body: Any, path: dict[str, str]) -> Resource:
+        _found_in(org, kind, parent, path)
+        return org.update(kind, path["id"], within(body, parent, path))
+
+    return operation
+
+
+def delete_in(kind: str, parent: str) -> Operation:
+    """The operation that deletes an entity of the one in the path."""
+
+    def operation(org: Approvals, _: Resource, __: Any, path: dict[str, str]) -> Resource:
+        _found_in(org, kind, parent, path)
+        return org.delete(kind, path["id"])
+
+    return operation
+
+
+def list_in(kind: str, parent: str) -> Operation:
+    """The operation that lists the entities of the one in the path."""
+
+    def operation(org: Approvals, query: Resource, _: Any, path: dict[str, str]) -> Resource:
+        org.find(REFERENCES[parent], path[parent])
+        return list_of(kind, **{parent: parent})(org, {**query, parent: path[parent]}, None, path)
+
+    return operation
+
+
+def within(body: Any, parent: str, path: dict[str, str]) -> Any:
+    """The body with the id of what the entity belongs to."""
+    return {**body, parent: path[parent]} if isinstance(body, dict) else body
+
+
+def _found_in(org: Approvals, kind: str, parent: str, path: dict[str, str]) -> Resource:
+    entity = org.find(kind, path["id"])
+    if entity[parent] != path[parent]:
+        raise not_found(ENTITIES[kind].name, path["id"])
+    return entity
+
+
+def list_account_plans(org: Approvals, query: Resource, _: Any, __: dict[str, str]) -> Resource:
     """Account plans; of an account, a plan or a contract only the active ones unless `includeall` is sent."""
     if "product" in query and "account" not in query:
         raise bad_request("product can only be used together with account")
@@ -81,58 +145,58 @@ def list_account_plans(org: Bills, query: Resource, _: Any, __: dict[str, str]) 
     return org.page(rows, query, 100)
 
 
-def list_mappings_of_entity(org: Bills, query: Resource, _: Any, path: dict[str, str]) -> Resource:
+def list_mappings_of_entity(org: Approvals, query: Resource, _: Any, path: dict[str, str]) -> Resource:
     """The mappings of one m3ter entity."""
     wanted = {"m3terEntity": path["entity"], "m3terId": path["m3ter_id"]}
     return _mappings(org, query, wanted)
 
 
-def list_mappings_of_external(org: Bills, query: Resource, _: Any, path: dict[str, str]) -> Resource:
+def list_mappings_of_external(org: Approvals, query: Resource, _: Any, path: dict[str, str]) -> Resource:
     """The mappings of one external record."""
     names = {"externalSystem": "system", "externalTable": "table", "externalId": "external_id"}
     return _mappings(org, query, {field: path[name] for field, name in names.items()})
 
 
-def _mappings(org: Bills, query: Resource, wanted: Resource) -> Resource:
+def _mappings(org: Approvals, query: Resource, wanted: Resource) -> Resource:
     rows = [
         row for row in org.external_mappings.values() if all(row[field] == value for field, value in wanted.items())
     ]
     return org.page(rows, query, 200)
 
 
-def mapping_configuration(org: Bills, _: Resource, __: Any, ___: dict[str, str]) -> Resource:
+def mapping_configuration(org: Approvals, _: Resource, __: Any, ___: dict[str, str]) -> Resource:
     """Which names mappings may use."""
     system = {"name": "Chargebee", "tables": list(CHARGEBEE_TABLES), "allowCustomExternalTables": True}
     return {"m3terEntities": list(MAPPED_ENTITIES), "externalSystems": [system]}
 
 
-def replace_account_plan(org: Bills, _: Resource, body: Any, path: dict[str, str]) -> Resource:
+def replace_account_plan(org: Approvals, _: Resource, body: Any, path: dict[str, str]) -> Resource:
     """The ended account plan and the new one."""
     return org.replace_account_plan(path["id"], body)
 
 
-def submit_measurements(org: Bills, _: Resource, body: Any, __: dict[str, str]) -> Resource:
+def submit_measurements(org: Approvals, _: Resource, body: Any, __: dict[str, str]) -> Resource:
     """That the measurements were accepted, which says nothing about their use."""
     org.ingest(body)
     return {"result": "accepted"}
 
 
-def create_bill_job(org: Bills, _: Resource, body: Any, __: dict[str, str]) -> Resource:
+def create_bill_job(org: Approvals, _: Resource, body: Any, __: dict[str, str]) -> Resource:
     """The new bill job."""
     return org.create_bill_job(body)
 
 
-def recalculate_bills(org: Bills, _: Resource, body: Any, __: dict[str, str]) -> Resource:
+def recalculate_bills(org: Approvals, _: Resource, body: Any, __: dict[str, str]) -> Resource:
     """The new bill job over existing bills."""
     return org.recalculate_bills(_bill_ids(body))
 
 
-def cancel_bill_job(org: Bills, _: Resource, __: Any, path: dict[str, str]) -> Resource:
+def cancel_bill_job(org: Approvals, _: Resource, __: Any, path: dict[str, str]) -> Resource:
     """The cancelled bill job."""
     return org.cancel_bill_job(path["id"])
 
 
-def list_bill_jobs(org: Bills, query: Resource, _: Any, __: dict[str, str]) -> Resource:
+def list_bill_jobs(org: Approvals, query: Resource, _: Any, __: dict[str, str]) -> Resource:
     """Bill jobs; active are those still to end."""
     running = {"TRUE": ("PENDING",), "FALSE": ("COMPLETE", "CANCELLED")}.get(query.get("active", "").upper())
     rows = [
@@ -143,7 +207,7 @@ def list_bill_jobs(org: Bills, query: Resource, _: Any, __: dict[str, str]) -> R
     return org.page(rows, query, 100)
 
 
-def list_bills(org: Bills, query: Resource, _: Any, __: dict[str, str]) -> Resource:
+def list_bills(org: Approvals, query: Resource, _: Any, __: dict[str, str]) -> Resource:
     """Bills; their total only when asked for, their lines unless unwanted."""
     exact = ("accountId", "status", "billDate", "billJobId", "billingFrequency")
     tests: list[Test] = [_equals(name, query[name]) for name in exact if name in query]
@@ -164,7 +228,12 @@ def list_bills(org: Bills, query: Resource, _: Any, __: dict[str, str]) -> Resou
     return {**page, "data": [{name: row[name] for name in row if name not in hidden} for row in page["data"]]}
 
 
-def latest_bill(org: Bills, _: Resource, __: Any, path: dict[str, str]) -> Resource:
+def without_total(row: Resource) -> Resource:
+    """The row as a search shows it: a bill without its total."""
+    return {name: value for name, value in row.items() if name != "billTotal"}
+
+
+def latest_bill(org: Approvals, _: Resource, __: Any, path: dict[str, str]) -> Resource:
     """The account's bill with the latest date."""
     bills = [bill for bill in org.bills.values() if bill["accountId"] == path["id"]]
     if not bills:
@@ -172,7 +241,7 @@ def latest_bill(org: Bills, _: Resource, __: Any, path: dict[str, str]) -> Resou
     return max(bills, key=lambda bill: str(bill["billDate"]))
 
 
-def approve_bills(org: Bills, _: Resource, body: Any, __: dict[str, str]) -> Resource:
+def approve_bills(org: Approvals, _: Resource, body: Any, __: dict[str, str]) -> Resource:
     """A message; what became of each bill must be read from the bills."""
     bill_ids = _bill_ids(body)
     for bill_id in bill_ids:
@@ -182,22 +251,22 @@ def approve_bills(org: Bills, _: Resource, body: Any, __: dict[str, str]) -> Res
     return {"message": f"{len(bill_ids)} bills approved"}
 
 
-def set_bill_status(org: Bills, _: Resource, body: Any, path: dict[str, str]) -> Resource:
+def set_bill_status(org: Approvals, _: Resource, body: Any, path: dict[str, str]) -> Resource:
     """The bill with its new status."""
     return org.set_bill_status(path["id"], str(body.get("status") if isinstance(body, dict) else None))
 
 
-def lock_bill(org: Bills, _: Resource, __: Any, path: dict[str, str]) -> Resource:
+def lock_bill(org: Approvals, _: Resource, __: Any, path: dict[str, str]) -> Resource:
     """The locked bill."""
     return org.lock(path["id"])
 
 
-def delete_bill(org: Bills, _: Resource, __: Any, path: dict[str, str]) -> Resource:
+def delete_bill(org: Approvals, _: Resource, __: Any, path: dict[str, str]) -> Resource:
     """The bill that is no more."""
     return org.delete_bill(path["id"])
 
 
-def list_line_items(org: Bills, query: Resource, _: Any, path: dict[str, str]) -> Resource:
+def list_line_items(org: Approvals, query: Resource, _: Any, path: dict[str, str]) -> Resource:
     """The bill's lines in the shape of this list, in the order of the bill."""
     bill = org.find("bills", path["id"])
     size, start = query.get("pageSize", "100"), query.get("nextToken") or "0"
@@ -206,30 +275,30 @@ def list_line_items(org: Bills, query: Resource, _: Any, path: dict[str, str]) -
     if not start.isdecimal():
         raise bad_request("nextToken is not one that a list gave")
     end = int(start) + int(size)
-    data = [_line_item(bill, line) for line in bill["lineItems"][int(start) : end]]
+    data = [line_item(bill, line) for line in bill["lineItems"][int(start) : end]]
     return {"data": data, "nextToken": str(end)} if end < len(bill["lineItems"]) else {"data": data}
 
 
-def get_line_item(org: Bills, _: Resource, __: Any, path: dict[str, str]) -> Resource:
+def get_line_item(org: Approvals, _: Resource, __: Any, path: dict[str, str]) -> Resource:
     """One line of the bill."""
     bill = org.find("bills", path["id"])
     for line in bill["lineItems"]:
         if line["id"] == path["line_id"]:
-            return _line_item(bill, line)
+            return line_item(bill, line)
     raise not_found("Line item", path["line_id"])
 
 
-def get_config(org: Bills, _: Resource, __: Any, ___: dict[str, str]) -> Resource:
+def get_config(org: Approvals, _: Resource, __: Any, ___: dict[str, str]) -> Resource:
     """The organization's configuration."""
     return org.config
 
 
-def update_config(org: Bills, _: Resource, body: Any, __: dict[str, str]) -> Resource:
+def update_config(org: Approvals, _: Resource, body: Any, __: dict[str, str]) -> Resource:
     """The organization's configuration, replaced."""
     return org.update_config(body)
 
 
-def set_webhook_active(org: Bills, query: Resource, _: Any, path: dict[str, str]) -> Resource:
+def set_webhook_active(org: Approvals, query: Resource, _: Any, path: dict[str, str]) -> Resource:
     """The destination, on or off."""
     destination = org.find("webhooks", path["id"])
     return org.update("webhooks", path["id"], {**destination, "active": query.get("active") == "true"})
@@ -242,7 +311,7 @@ def _bill_ids(body: Any) -> list[str]:
     return bill_ids
 
 
-def _line_item(bill: Resource, line: Resource) -> Resource:
+def line_item(bill: Resource, line: Resource) -> Resource:
     """A line as this list shows it: other names, and without the child account."""
     hidden = ("usagePerPricingBand", "childAccountId", "childAccountCode")
     shown = {name: value for name, value in line.items() if name not in hidden}

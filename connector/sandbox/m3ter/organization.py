@@ -11,7 +11,7 @@ from typing import Any
 from connector.sandbox.clock import Clock
 from connector.sandbox.component import Component, Resource
 from connector.sandbox.ids import Ids
-from connector.sandbox.m3ter import shapes
+from connector.sandbox.m3ter import balance_shapes, credit_shapes, shapes
 from connector.sandbox.m3ter.checks import Shape, iso, read
 from connector.sandbox.m3ter.errors import Refused, bad_request, not_found
 from connector.sandbox.webhooks import Webhooks
@@ -49,6 +49,20 @@ ENTITIES: dict[str, Entity] = {
     "notifications": Entity("NotificationConfiguration", shapes.NOTIFICATION),
     "webhooks": Entity("WebhookDestination", shapes.WEBHOOK),
     "integrations": Entity("IntegrationConfiguration", shapes.INTEGRATION, unique_code=False, page_limit=200),
+    "balances": Entity("Balance", balance_shapes.BALANCE),
+    "transaction_types": Entity("TransactionType", balance_shapes.TRANSACTION_TYPE),
+    "transactions": Entity("Transaction", balance_shapes.TRANSACTION, unique_code=False, page_limit=200),
+    "transaction_schedules": Entity("TransactionSchedule", balance_shapes.TRANSACTION_SCHEDULE),
+    "charge_schedules": Entity("ChargeSchedule", balance_shapes.CHARGE_SCHEDULE),
+    "charges": Entity("Charge", balance_shapes.CHARGE, page_limit=200),
+    "credit_reasons": Entity("CreditReason", credit_shapes.REASON),
+    "debit_reasons": Entity("DebitReason", credit_shapes.REASON),
+    "credit_line_items": Entity("CreditLineItem", credit_shapes.CREDIT_LINE_ITEM, unique_code=False),
+    "debit_line_items": Entity("DebitLineItem", credit_shapes.DEBIT_LINE_ITEM, unique_code=False),
+    "counters": Entity("Counter", credit_shapes.COUNTER),
+    "counter_pricings": Entity("CounterPricing", credit_shapes.COUNTER_PRICING),
+    "counter_adjustments": Entity("CounterAdjustment", credit_shapes.COUNTER_ADJUSTMENT, unique_code=False),
+    "commitments": Entity("Commitment", credit_shapes.COMMITMENT, unique_code=False),
 }
 
 
@@ -59,11 +73,40 @@ class Settings:
     requests_per_second: int | None = None
     allow_zero_length_plans: bool = False
     bill_job_seconds: int = 0
+    single_object_previews: bool = False
     signature_header: str = "x-m3ter-signature"
 
 
 class Organization(Component):
     """The organization's data; the rules of each kind of entity are in the classes built on it."""
+
+    accounts: Table
+    account_plans: Table
+    products: Table
+    meters: Table
+    aggregations: Table
+    plan_templates: Table
+    plans: Table
+    pricings: Table
+    external_mappings: Table
+    currencies: Table
+    notifications: Table
+    webhooks: Table
+    integrations: Table
+    balances: Table
+    transaction_types: Table
+    transactions: Table
+    transaction_schedules: Table
+    charge_schedules: Table
+    charges: Table
+    credit_reasons: Table
+    debit_reasons: Table
+    credit_line_items: Table
+    debit_line_items: Table
+    counters: Table
+    counter_pricings: Table
+    counter_adjustments: Table
+    commitments: Table
 
     kept = (
         *ENTITIES,
@@ -76,6 +119,9 @@ class Organization(Component):
         "config",
         "tokens",
         "extra_lines",
+        "commitment_spends",
+        "bill_lock",
+        "globally_locked",
         "request_times",
         "settings",
         "_sequence",
@@ -100,19 +146,9 @@ class Organization(Component):
         self.api_key = api_key
         self.api_secret = api_secret
         self.settings = Settings()
-        self.accounts: Table = {}
-        self.account_plans: Table = {}
-        self.products: Table = {}
-        self.meters: Table = {}
-        self.aggregations: Table = {}
-        self.plan_templates: Table = {}
-        self.plans: Table = {}
-        self.pricings: Table = {}
-        self.external_mappings: Table = {}
-        self.currencies: Table = {}
-        self.notifications: Table = {}
-        self.webhooks: Table = {}
-        self.integrations: Table = {}
+        self.commitment_spends: dict[str, dict[str, Decimal]] = {}
+        for kind in ENTITIES:
+            setattr(self, kind, {})
         self.bills: Table = {}
         self.bill_jobs: Table = {}
         self.usage: list[Resource] = []
@@ -124,6 +160,8 @@ class Organization(Component):
         self.request_times: list[float] = []
         self._sequence: dict[str, int] = {}
         self._last_sequence = 0
+        self.globally_locked: dict[str, bool] = {}
+        self.bill_lock: Resource = self._audited({})
         self.config: Resource = self._audited(
             {
                 "currency": "USD",
@@ -293,6 +331,16 @@ REFERENCES = {
     "productId": "products",
     "meterId": "meters",
     "aggregationId": "aggregations",
+    "balanceId": "balances",
+    "billId": "bills",
+    "referencedBillId": "bills",
+    "creditReasonId": "credit_reasons",
+    "debitReasonId": "debit_reasons",
+    "counterId": "counters",
+    "drawdownsAccountingProductId": "products",
+    "transactionTypeId": "transaction_types",
+    "consumptionsAccountingProductId": "products",
+    "feesAccountingProductId": "products",
 }
 
 

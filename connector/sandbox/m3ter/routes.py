@@ -8,8 +8,11 @@ from werkzeug.exceptions import HTTPException
 
 from connector.sandbox import wire
 from connector.sandbox.component import Resource
+from connector.sandbox.m3ter import balance_operations as balances
+from connector.sandbox.m3ter import bill_operations as bills
+from connector.sandbox.m3ter import event_operations as events
 from connector.sandbox.m3ter import operations as do
-from connector.sandbox.m3ter.bills import Bills
+from connector.sandbox.m3ter.approvals import Approvals
 from connector.sandbox.m3ter.errors import Refused, bad_request
 from connector.sandbox.m3ter.organization import TOKEN_SECONDS
 from connector.sandbox.routing import Routes
@@ -30,8 +33,24 @@ def _crud(path: str, kind: str, one: str, many: str, **filters: str) -> dict[str
     }
 
 
+def _nested(path: str, kind: str, parent: str, one: str, many: str) -> dict[str, Route]:
+    """The five operations of an entity that is reached through the one it belongs to."""
+    return {
+        f"create_{one}": ("POST", path, do.create_in(kind, parent)),
+        f"list_{many}": ("GET", path, do.list_in(kind, parent)),
+        f"get_{one}": ("GET", f"{path}/<id>", do.get_in(kind, parent)),
+        f"update_{one}": ("PUT", f"{path}/<id>", do.update_in(kind, parent)),
+        f"delete_{one}": ("DELETE", f"{path}/<id>", do.delete_in(kind, parent)),
+    }
+
+
 MAPPINGS = "/externalmappings"
 WEBHOOKS = "/integrationdestinations/webhooks"
+TRANSACTIONS = "/balances/<balanceId>/transactions"
+TRANSACTION_SCHEDULES = "/balances/<balanceId>/balancetransactionschedules"
+CREDITS = "/bills/<billId>/creditlineitems"
+DEBITS = "/bills/<billId>/debitlineitems"
+CHARGE_SCHEDULES = "/balances/<balanceId>/balancechargeschedules"
 
 # By each operation's name, by which faults are ordered: its method, its path under the organization, and what it does.
 # Of two with one name the later counts.
@@ -94,6 +113,80 @@ ROUTES: dict[str, Route] = {
     "set_webhook_active": ("PUT", f"{WEBHOOKS}/<id>/active", do.set_webhook_active),
     **_crud("/integrationconfigs", "integrations", "integration_config", "integration_configs"),
     **_crud("/picklists/currency", "currencies", "currency", "currencies", codes="code"),
+    **_crud(
+        "/picklists/transactiontypes",
+        "transaction_types",
+        "transaction_type",
+        "transaction_types",
+        codes="code",
+        archived="archived",
+    ),
+    **_crud("/balances", "balances", "balance", "balances"),
+    "list_balances": ("GET", "/balances", balances.list_balances),
+    "create_balance_transaction": ("POST", TRANSACTIONS, balances.create_transaction),
+    "list_balance_transactions": ("GET", TRANSACTIONS, balances.list_transactions),
+    "get_balance_transaction_summary": ("GET", f"{TRANSACTIONS}/summary", balances.transaction_summary),
+    **_nested(
+        TRANSACTION_SCHEDULES, "transaction_schedules", "balanceId", "transaction_schedule", "transaction_schedules"
+    ),
+    "preview_transaction_schedule": (
+        "POST",
+        f"{TRANSACTION_SCHEDULES}/preview",
+        balances.preview("transaction_schedules"),
+    ),
+    **_nested(CHARGE_SCHEDULES, "charge_schedules", "balanceId", "charge_schedule", "charge_schedules"),
+    "preview_charge_schedule": ("POST", f"{CHARGE_SCHEDULES}/preview", balances.preview("charge_schedules")),
+    **_crud(
+        "/charges",
+        "charges",
+        "charge",
+        "charges",
+        accountId="accountId",
+        entityType="entityType",
+        entityId="entityId",
+        billDate="billDate",
+        scheduleId="scheduleId",
+    ),
+    "delete_charge": ("DELETE", "/charges/<id>", balances.delete_charge),
+    **_crud("/picklists/creditreasons", "credit_reasons", "credit_reason", "credit_reasons", codes="code"),
+    **_crud("/picklists/debitreasons", "debit_reasons", "debit_reason", "debit_reasons", codes="code"),
+    **_nested(CREDITS, "credit_line_items", "billId", "credit_line_item", "credit_line_items"),
+    **_nested(DEBITS, "debit_line_items", "billId", "debit_line_item", "debit_line_items"),
+    **_crud("/counters", "counters", "counter", "counters", codes="code", productId="productId"),
+    **_crud(
+        "/counterpricings",
+        "counter_pricings",
+        "counter_pricing",
+        "counter_pricings",
+        planId="planId",
+        planTemplateId="planTemplateId",
+    ),
+    **_crud(
+        "/counteradjustments",
+        "counter_adjustments",
+        "counter_adjustment",
+        "counter_adjustments",
+        accountId="accountId",
+        counterId="counterId",
+        date="date",
+    ),
+    **_crud("/commitments", "commitments", "commitment", "commitments", accountId="accountId", contractId="contractId"),
+    "search_accounts": ("GET", "/accounts/search", bills.search("accounts", bills.ACCOUNT_FIELDS)),
+    "search_commitments": ("GET", "/commitments/search", bills.search("commitments", bills.COMMITMENT_FIELDS)),
+    "list_account_children": ("GET", "/accounts/<id>/children", bills.list_children),
+    "end_account_billing_entities": ("PUT", "/accounts/<id>/enddatebillingentities", bills.end_billing_entities),
+    "search_bills": ("GET", "/bills/search", bills.search("bills", bills.BILL_FIELDS)),
+    "list_bills_of_account": ("GET", "/bills/accountid/<id>", bills.bills_of_account),
+    "preview_bill": ("POST", "/bills/preview", bills.preview_bill),
+    "approve_bills_of_period": ("POST", "/bills/billingperiod/<day>/<frequency>/approve", bills.approve_period),
+    "list_line_items": ("GET", "/lineitems", bills.list_all_line_items),
+    "get_bill_config": ("GET", "/billconfig", bills.get_bill_config),
+    "update_bill_config": ("PUT", "/billconfig", bills.update_bill_config),
+    "list_event_types": ("GET", "/events/types", events.list_event_types),
+    "list_event_fields": ("GET", "/events/fields", events.list_event_fields),
+    "list_events": ("GET", "/events", events.list_events),
+    "get_event": ("GET", "/events/<id>", events.get_event),
+    "evaluate_notification": ("POST", "/notifications/evaluate", events.evaluate),
     "get_organization_config": ("GET", "/organizationconfig", do.get_config),
     "update_organization_config": ("PUT", "/organizationconfig", do.update_config),
 }
@@ -107,7 +200,7 @@ PATHS = Routes(
 )
 
 
-def answer(org: Bills) -> Response:
+def answer(org: Approvals) -> Response:
     """The organization's answer to the current request."""
     try:
         name, path = PATHS.match(request.environ)
@@ -138,7 +231,7 @@ def _body() -> Any:
         raise bad_request("The body is not valid JSON") from error
 
 
-def _token(org: Bills) -> Response:
+def _token(org: Approvals) -> Response:
     login = request.authorization
     grant = request.form.get("grant_type") if request.mimetype == "application/x-www-form-urlencoded" else None
     if grant is None:
@@ -151,7 +244,7 @@ def _token(org: Bills) -> Response:
     return _answer({"access_token": org.issue_token(), "token_type": "Bearer", "expires_in": TOKEN_SECONDS})
 
 
-def _is_key(org: Bills, key: str, secret: str) -> bool:
+def _is_key(org: Approvals, key: str, secret: str) -> bool:
     return hmac.compare_digest(f"{key}:{secret}".encode(), f"{org.api_key}:{org.api_secret}".encode())
 
 

@@ -227,6 +227,14 @@ BILL_JOB = Shape(
         **dict.fromkeys(("yearEpoch", "monthEpoch", "weekEpoch", "dayEpoch"), day),
     },
 )
+BILL_CONFIG = Shape({}, {"billLockDate": day})
+END_DATES = Shape(
+    {
+        "endDate": instant,
+        "billingEntities": listing(choice("CONTRACT", "ACCOUNTPLAN", "PREPAYMENT", "PRICINGS", "COUNTER_PRICINGS"), 1),
+    },
+    {"applyToChildren": boolean},
+)
 ORGANIZATION_CONFIG = Shape(
     {
         "currency": text(),

@@ -1,0 +1,96 @@
+"""What the pages show: the providers' own resources, the newest first."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment, PackageLoader
+
+from connector.sandbox.component import Resource
+
+if TYPE_CHECKING:
+    from connector.sandbox.sandbox import Sandbox
+
+# Of each kind; a page that shows thousands shows nothing.
+LIMIT = 100
+# By how many digits the minor unit stands below the major one; two where nothing is said.
+DIGITS = {"JPY": 0, "KRW": 0, "VND": 0, "CLP": 0, "ISK": 0, "XAF": 0, "XOF": 0, "KWD": 3, "BHD": 3, "OMR": 3, "TND": 3}
+PAGES = {"chargebee": "Chargebee", "m3ter": "m3ter"}
+
+
+def render(box: "Sandbox", provider: str, error: str | None = None) -> str:
+    """The provider's page as it is now."""
+    with box.lock:
+        box.settle()
+        return TEMPLATES.get_template(f"{provider}.html").render(
+            provider=provider,
+            title=PAGES[provider],
+            error=error,
+            now=box.clock.now(),
+            limit=LIMIT,
+            **(_chargebee(box) if provider == "chargebee" else _m3ter(box)),
+        )
+
+
+def _chargebee(box: "Sandbox") -> Resource:
+    site = box.chargebee
+    kinds = ("customers", "subscriptions", "invoices", "item_prices")
+    tables = {kind: [row for row in getattr(site, kind).values() if not row.get("deleted")] for kind in kinds}
+    shown: Resource = {kind: _newest(rows) for kind, rows in tables.items()}
+    return {
+        "site": site,
+        **shown,
+        "events": _newest(site.events.values()),
+        "plan_prices": [price for price in tables["item_prices"] if price["item_type"] == "plan"],
+        "invoices_to_add_to": [row for row in tables["invoices"] if row["status"] == "pending"],
+        "waiting": len(box.webhooks.waiting),
+    }
+
+
+def _m3ter(box: "Sandbox") -> Resource:
+    org = box.m3ter
+    kinds = ("accounts", "plans", "account_plans", "meters", "bills", "balances", "external_mappings")
+    return {
+        "org": org,
+        **{kind: _newest(getattr(org, kind).values()) for kind in kinds},
+        "bill_jobs": _newest(org.bill_jobs.values())[:5],
+        "failures": _newest(org.ingest_failures),
+        "transactions": {balance_id: org.transactions_of(balance_id) for balance_id in org.balances},
+    }
+
+
+def _newest(rows: Iterable[Resource]) -> list[Resource]:
+    return list(rows)[: -LIMIT - 1 : -1]
+
+
+def minor(amount: int | None, currency: str) -> str:
+    """An amount of minor units with its currency."""
+    if amount is None:
+        return ""
+    digits = DIGITS.get(currency, 2)
+    return f"{Decimal(amount).scaleb(-digits):,.{digits}f} {currency}"
+
+
+def plain(amount: Any, currency: str = "") -> str:
+    """An amount with all its digits, and its currency."""
+    if not isinstance(amount, int | Decimal):
+        return ""
+    return f"{amount:,f} {currency}".rstrip() if isinstance(amount, Decimal) else f"{amount:,} {currency}".rstrip()
+
+
+def moment(when: Any) -> str:
+    """A time as people read it, from epoch seconds, m3ter's text or the clock."""
+    if when in (None, "") or isinstance(when, bool):
+        return ""
+    if isinstance(when, int):
+        when = datetime.fromtimestamp(when, UTC)
+    elif isinstance(when, str):
+        when = datetime.fromisoformat(when).astimezone(UTC)
+    return f"{when:%Y-%m-%d %H:%M}" if isinstance(when, datetime) else ""
+
+
+TEMPLATES = Environment(
+    loader=PackageLoader("connector.sandbox.pages"), autoescape=True, trim_blocks=True, lstrip_blocks=True
+)
+TEMPLATES.filters |= {"minor": minor, "plain": plain, "moment": moment}
