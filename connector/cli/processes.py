@@ -16,6 +16,8 @@ from connector.database import make_engine
 from connector.demo.stage import SANDBOX_CREDENTIALS
 
 STATE_FOLDER = Path("var")
+# A sender that never ends its request holds up a stop no longer than this; what was not answered is sent again.
+STOP_SECONDS = 5
 SANDBOX_COMMAND = "connector sandbox serve --port 8099 --connector-url http://127.0.0.1:{}"
 SANDBOX_SETTINGS = SANDBOX_CREDENTIALS | {
     "CHARGEBEE_API_URL": "http://127.0.0.1:8099/chargebee/api/v2",
@@ -40,6 +42,7 @@ def web() -> Any:
         port=loaded.web_port,
         workers=loaded.web_processes,
         log_access=False,
+        workers_kill_timeout=STOP_SECONDS,
     ).serve()
     return {"stopped": True}, "Stopped."
 

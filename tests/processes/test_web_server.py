@@ -46,8 +46,14 @@ def web(tmp_path_factory: pytest.TempPathFactory, redis_url: str) -> Iterator[in
         else:
             break
     yield port
+    stuck = _slow_senders(port, 3)
     process.terminate()
-    assert process.wait(timeout=15) == 0
+    try:
+        assert process.wait(timeout=30) == 0
+    finally:
+        process.kill()
+        for connection in stuck:
+            connection.close()
 
 
 def deliver(port: int, body: object) -> int:
@@ -84,12 +90,19 @@ def test_length_that_is_a_lie_is_refused_unread(web: int) -> None:
     assert b" 413 " in raw(web, head + b"\r\nContent-Length: 5000000000\r\n\r\n{}")
 
 
+def _slow_senders(port: int, count: int) -> list[socket.socket]:
+    """Connections whose requests never come to their end."""
+    head = (
+        b"POST /webhooks/chargebee HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 50\r\n\r\n{"
+    )
+    connections = [socket.create_connection(("127.0.0.1", port), timeout=10) for _ in range(count)]
+    for connection in connections:
+        connection.sendall(head)
+    return connections
+
+
 def test_slow_sender_does_not_hold_up_the_others(web: int) -> None:
-    slow = [socket.create_connection(("127.0.0.1", web), timeout=10) for _ in range(50)]
-    for connection in slow:
-        connection.sendall(
-            b"POST /webhooks/chargebee HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 50\r\n\r\n{"
-        )
+    slow = _slow_senders(web, 50)
     try:
         assert deliver(web, PAYLOAD.read_bytes()) == 204
     finally:
