@@ -191,13 +191,6 @@ def test_a_used_id_is_a_duplicate_entry(box: Sandbox, chargebee_http: Any):
     assert (answer.status_code, answer.json["api_error_code"], answer.json["param"]) == (400, "duplicate_entry", "id")
 
 
-def test_more_than_five_webhook_endpoints_are_refused(box: Sandbox, chargebee_http: Any):
-    for number in range(5):
-        box.chargebee.add_webhook_endpoint(f"http://x.test/{number}")
-    answer = chargebee_http.post("webhook_endpoints", {"name": "six", "url": "http://x.test/6"})
-    assert (answer.status_code, answer.json["api_error_code"]) == (400, "resource_limit_exceeded")
-
-
 def test_answers_hold_no_nulls(draft_id: str, chargebee_http: Any):
     for path in ("customers/acme", "subscriptions/sub", f"invoices/{draft_id}", "item_prices/calls-USD"):
         assert "null" not in json.dumps(chargebee_http.get(path).json)

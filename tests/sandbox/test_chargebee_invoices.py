@@ -27,13 +27,6 @@ def test_a_renewal_opens_a_pending_invoice_for_the_next_term(draft_id: str, shop
     assert {event["source"] for event in list(shop.chargebee.events.values())[-2:]} == {"scheduled_job"}
 
 
-def test_a_site_that_does_not_notify_keeps_quiet_about_pending_invoices(shop: Sandbox):
-    shop.chargebee.settings.notify_pending_invoices = False
-    shop.advance(timedelta(days=31))
-    assert len(shop.chargebee.pending_invoices("sub")) == 1
-    assert event_types(shop)[-1] == "subscription_renewed"
-
-
 @pytest.mark.parametrize(
     ("price", "sent", "unit_amount", "quantity", "amount"),
     [
@@ -167,17 +160,6 @@ def test_a_line_that_is_not_there_cannot_be_deleted(draft_id: str, chargebee_htt
     )
 
 
-@pytest.mark.parametrize("status", ["pending", "paid", "voided"])
-def test_an_invoice_cannot_be_voided_when_it_is(status: str, draft_id: str, shop: Sandbox, chargebee_http: Any):
-    chargebee = shop.chargebee
-    invoice_id = draft_id if status == "pending" else chargebee.close_invoice(draft_id)["id"]
-    if status == "paid":
-        chargebee.pay_invoice(invoice_id)
-    if status == "voided":
-        chargebee.void_invoice(invoice_id)
-    assert chargebee_http.post(f"invoices/{invoice_id}/void").status_code == 409
-
-
 @pytest.mark.parametrize(
     ("customer", "price", "status", "events"),
     [
@@ -230,24 +212,6 @@ def test_the_site_closes_invoices_by_itself(
     assert len(shop.chargebee.pending_invoices("sub")) == 1
     shop.advance(timedelta(minutes=1))
     assert (shop.chargebee.pending_invoices("sub") == []) is closes
-
-
-def test_an_enterprise_scale_site_gives_lines_page_by_page(draft_id: str, shop: Sandbox, chargebee_http: Any):
-    for price in range(1, 5):
-        shop.chargebee.add_charge_item(draft_id, "calls-USD", price)
-    whole = chargebee_http.get(f"invoices/{draft_id}", query_string={"line_items_limit": "2"}).json["invoice"]
-    assert len(whole["line_items"]) == 5
-    assert "line_items_next_offset" not in whole
-    shop.chargebee.settings.enterprise_scale = True
-    query, amounts = {"line_items_limit": "2"}, []
-    while True:
-        page = chargebee_http.get(f"invoices/{draft_id}", query_string=query).json["invoice"]
-        amounts += [line["amount"] for line in page["line_items"]]
-        if "line_items_next_offset" not in page:
-            break
-        query["line_items_offset"] = page["line_items_next_offset"]
-    assert amounts == [10_000, 1, 2, 3, 4]
-    assert chargebee_http.get(f"invoices/{draft_id}", query_string={"line_items_limit": "301"}).status_code == 400
 
 
 def test_a_site_without_price_override_charges_the_catalogues_price(draft_id: str, shop: Sandbox):

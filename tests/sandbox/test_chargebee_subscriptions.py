@@ -117,17 +117,6 @@ def test_sent_items_join_the_list_unless_they_replace_it(
     assert [item["item_price_id"] for item in answer.json["subscription"]["subscription_items"]] == items
 
 
-def test_items_sent_to_a_cancelled_subscription_bring_it_back(shop: Sandbox, chargebee_http: Any):
-    shop.chargebee.cancel_subscription("sub")
-    form = {"subscription_items[item_price_id][0]": "max-USD"}
-    assert (
-        chargebee_http.post("subscriptions/sub/update_for_items", {"auto_close_invoices": "false"}).status_code == 409
-    )
-    assert chargebee_http.post("subscriptions/sub/update_for_items", {**form, "reactivate": "false"}).status_code == 409
-    assert chargebee_http.post("subscriptions/sub/update_for_items", form).json["subscription"]["status"] == "active"
-    assert events(shop)[-1] == "subscription_reactivated"
-
-
 @pytest.mark.parametrize(
     ("cancellation", "status", "cancelled_at", "event"),
     [

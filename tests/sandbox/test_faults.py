@@ -100,7 +100,6 @@ def test_a_dripping_answer_arrives_whole_but_slowly(box: Sandbox, create: Any):
     start = time.monotonic()
     answer = create(stream=True)
     assert next(answer.iter_content(1)) == b"{"
-    assert time.monotonic() - start < 0.1
     assert json.loads(b"{" + answer.raw.read())["customer"]["id"] == "acme"
     assert time.monotonic() - start >= 0.2
 

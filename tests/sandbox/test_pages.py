@@ -293,3 +293,8 @@ def test_a_form_may_hold_anything(operation: tuple[str, str], resource_id: str, 
     assert answer.status_code in (303, 400)
     for provider in ("chargebee", "m3ter"):
         person.read(provider)
+
+
+@pytest.mark.parametrize(("currency", "shown"), [("KWD", "10.50 KWD"), ("USD", "10.50 USD"), ("JPY", "1,050 JPY")])
+def test_an_amount_is_shown_by_chargebees_own_decimals(currency, shown):
+    assert minor(1050, currency) == shown

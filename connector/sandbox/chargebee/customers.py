@@ -4,7 +4,7 @@ import copy
 from typing import Any
 
 from connector.sandbox.chargebee.catalogue import Catalogue
-from connector.sandbox.chargebee.errors import wrong_state
+from connector.sandbox.chargebee.errors import must_be_ours_to_change, wrong_state
 from connector.sandbox.chargebee.site import set_fields
 from connector.sandbox.component import Resource
 
@@ -44,6 +44,7 @@ class Customers(Catalogue):
     def update_customer(self, id: str, **fields: Any) -> Resource:
         """The customer with these fields changed; None takes a field away."""
         customer = self.find("customer", id)
+        must_be_ours_to_change(customer)
         set_fields(customer, fields)
         self._stamp(customer)
         self._event("customer_changed", customer=customer)

@@ -60,6 +60,12 @@ def not_found(kind: str, resource_id: str) -> Refused:
     return Refused(404, f"{resource_id} not found", param=f"{kind}_id")
 
 
+def must_be_ours_to_change(resource: Resource) -> None:
+    """Refuses to change what an app store sold: only the store does (chargebee.md §16, trap 38)."""
+    if resource.get("channel") in ("app_store", "play_store"):
+        raise Refused(400, f"{resource['id']} belongs to an app store", code="configuration_incompatible")
+
+
 def wrong_state(message: str, param: str | None = None) -> Refused:
     """An operation that the resource's state forbids."""
     return Refused(409, message, param=param)

@@ -7,7 +7,7 @@ from typing import Any
 
 from connector.sandbox.chargebee.catalogue import charge, shown_name
 from connector.sandbox.chargebee.charges import Charges, lines_of
-from connector.sandbox.chargebee.errors import wrong_state, wrong_value
+from connector.sandbox.chargebee.errors import must_be_ours_to_change, wrong_state, wrong_value
 from connector.sandbox.chargebee.site import set_fields
 from connector.sandbox.component import Resource
 
@@ -92,6 +92,7 @@ class Subscriptions(Charges):
         Items replace the list unless told to join it. A change that was scheduled before is dropped in any case.
         """
         subscription = self.find("subscription", id)
+        must_be_ours_to_change(subscription)
         rows = subscription_items or [{"item_price_id": price_id} for price_id in item_price_ids or []]
         sent = [self._subscription_item(row) for row in rows]
         items = merged([] if replace_items_list else subscription["subscription_items"], sent)
@@ -135,6 +136,7 @@ class Subscriptions(Charges):
     ) -> Resource:
         """The subscription, cancelled now, at the end of its term, or at the time given (which may be past)."""
         subscription = self.find("subscription", id)
+        must_be_ours_to_change(subscription)
         if subscription["status"] in ("cancelled", "transferred"):
             raise wrong_state(f"The subscription is {subscription['status']}", "subscription_id")
         now = self._clock.seconds()

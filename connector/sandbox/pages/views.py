@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 # Of each kind; a page that shows thousands shows nothing.
 LIMIT = 100
-# By how many digits the minor unit stands below the major one; two where nothing is said.
-DIGITS = {"JPY": 0, "KRW": 0, "VND": 0, "CLP": 0, "ISK": 0, "XAF": 0, "XOF": 0, "KWD": 3, "BHD": 3, "OMR": 3, "TND": 3}
+# Chargebee counts these in major units and every other currency in hundredths, whatever ISO 4217 says.
+WITHOUT_DECIMALS = frozenset({"JPY", "KRW", "XAF", "XOF"})
 PAGES = {"chargebee": "Chargebee", "m3ter": "m3ter"}
 
 
@@ -68,7 +68,7 @@ def minor(amount: int | None, currency: str) -> str:
     """An amount of minor units with its currency."""
     if amount is None:
         return ""
-    digits = DIGITS.get(currency, 2)
+    digits = 0 if currency in WITHOUT_DECIMALS else 2
     return f"{Decimal(amount).scaleb(-digits):,.{digits}f} {currency}"
 
 
