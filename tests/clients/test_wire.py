@@ -175,7 +175,7 @@ def test_the_deadline_holds_however_slowly_the_answer_comes(make_http, server, b
     started = time.monotonic()
     assert type(failure(post, http, server.url)) is Uncertain
     assert type(failure(get, http, server.url)) is Retryable
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 3  # without a deadline: 4 seconds at least
 
 
 def test_a_connection_with_an_unfinished_answer_is_not_used_again(make_http, server):
