@@ -1,29 +1,40 @@
 """The m3ter account plans that subscriptions own: one row each, planned before the call and live after its answer."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
 from itertools import count
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, func, select, true, update
 
-from connector import codes, mappings
+from connector import codes, days, mappings
 from connector.clients.m3ter_objects import AccountPlan as M3terPlan
 from connector.errors import Rejected
 from connector.mappings import Pair
-from connector.models import AccountPlan
+from connector.models import AccountPlan, Mapping, SeenBill
 from connector.services import Services
 from connector.syncs import Run
+
+# How far back the poll of approved bills is sure to have looked.
+POLLED = timedelta(days=1)
 
 
 @dataclass(frozen=True)
 class Interval:
-    """When an item of a subscription is to be billed by which m3ter plan; `end` is exclusive, None is open."""
+    """When an item of a subscription is to be billed by which m3ter plan; `end` is exclusive, None is open.
+
+    `bill_epoch` is the day of its first bill; m3ter goes by the organization's epoch where it is None.
+    """
 
     item_price_id: str
     plan_id: str
+    customer_id: str
     start: datetime
     end: datetime | None
+    bill_epoch: date | None = field(default=None, compare=False)
+
+    def __str__(self) -> str:
+        return f"{self.item_price_id} as plan {self.plan_id} {span(self.start, self.end)}"
 
 
 @dataclass(frozen=True)
@@ -33,17 +44,27 @@ class Current:
     id: int
     account_id: str
     subscription_id: str
+    customer_id: str
     item_price_id: str
     plan_id: str
     code: str
     start: datetime
     end: datetime | None
     m3ter_id: str | None
+    bill_epoch: date | None = field(default=None, compare=False)
+
+    def __str__(self) -> str:
+        return f"account plan {self.code} {span(self.start, self.end)}"
 
     @property
     def in_doubt(self) -> bool:
         """Whether m3ter must be asked before anything else is done."""
         return self.m3ter_id is None
+
+
+def span(start: datetime, end: datetime | None) -> str:
+    """The time as a person reads it."""
+    return f"from {start:%Y-%m-%d %H:%M} to {f'{end:%Y-%m-%d %H:%M}' if end else 'open end'}"
 
 
 def owned_by(services: Services, connection: str, subscription_id: str) -> list[Current]:
@@ -70,26 +91,52 @@ def of_account(services: Services, connection: str, account_id: str) -> list[Cur
 
 def _current(row: AccountPlan) -> Current:
     return Current(
-        id=row.id, account_id=row.account_id, subscription_id=row.subscription_id, item_price_id=row.item_price_id,
-        plan_id=row.plan_id, code=row.code, start=row.start, end=row.end, m3ter_id=row.m3ter_id,
+        id=row.id, account_id=row.account_id, subscription_id=row.subscription_id, customer_id=row.customer_id,
+        item_price_id=row.item_price_id, plan_id=row.plan_id, code=row.code, start=row.start, end=row.end,
+        m3ter_id=row.m3ter_id, bill_epoch=row.bill_epoch,
     )  # fmt: skip
 
 
-def settle(services: Services, run: Run, account_id: str, current: Sequence[Current]) -> list[Current]:
-    """The plans as m3ter has them, after a creation whose answer is missing: adopted by its code, or never made."""
-    found = {one.code: one for one in services.connection(run.connection).m3ter.account_plans(account_id)}
-    for one in current:
-        theirs = found.get(one.code)
-        if theirs is not None:
-            _note_live(services, one.id, theirs)
-            if one.in_doubt:
-                run.note(f"found account plan {one.code}, whose creation had not been answered")
-        elif one.in_doubt:
-            _forget(services, one)
-    return owned_by(services, run.connection, run.subject)
+def billed_until(services: Services, run: Run, account_ids: Sequence[str], since: datetime) -> datetime | None:
+    """Until when an approved bill of one of these accounts reaches, if that is after `since`.
+
+    The poll knows the bills of the last day; m3ter is asked about what lies further back.
+    """
+    with services.reading() as db:
+        known = db.scalar(
+            select(func.max(SeenBill.billed_until)).where(
+                SeenBill.connection == run.connection, SeenBill.account_id.in_(account_ids)
+            )
+        )
+    if (known is None or known <= since) and since < services.now() - POLLED:
+        m3ter = services.connection(run.connection).m3ter
+        ends = [
+            days.billed_until(bill)
+            for account_id in account_ids
+            for bill in m3ter.list_bills(status="APPROVED", account_id=account_id, bill_date_start=since.date())
+        ]
+        known = max(filter(None, (known, *ends)), default=None)
+    return known if known is not None and known > since else None
 
 
-def plan(services: Services, run: Run, account_id: str, customer_id: str, wanted: Interval) -> Current:
+def settle(services: Services, run: Run) -> list[Current]:
+    """The plans of the run's subscription; where the answer to a creation is missing, as m3ter has them."""
+    current = owned_by(services, run.connection, run.subject)
+    for account_id in {one.account_id for one in current if one.in_doubt}:
+        found = {one.code: one for one in services.connection(run.connection).m3ter.account_plans(account_id)}
+        for one in current:
+            theirs = found.get(one.code)
+            if theirs is not None:
+                _note_live(services, one.id, theirs)
+                if one.in_doubt:
+                    run.note(f"found account plan {one.code}, whose creation had not been answered")
+            elif one.in_doubt and one.account_id == account_id:
+                _forget(services, one)
+        current = owned_by(services, run.connection, run.subject)
+    return current
+
+
+def plan(services: Services, run: Run, account_id: str, wanted: Interval) -> Current:
     """Our row for a new account plan, committed before m3ter hears of it."""
     with services.transaction() as db:
         for code in _codes(run.subject, wanted):
@@ -98,9 +145,9 @@ def plan(services: Services, run: Run, account_id: str, customer_id: str, wanted
             )
             if row is None:
                 row = AccountPlan(
-                    connection=run.connection, subscription_id=run.subject, customer_id=customer_id, account_id=account_id,
+                    connection=run.connection, subscription_id=run.subject, customer_id=wanted.customer_id, account_id=account_id,
                     item_price_id=wanted.item_price_id, plan_id=wanted.plan_id, code=code, start=wanted.start,
-                    end=wanted.end, status="planned", created_at=services.now(),
+                    end=wanted.end, bill_epoch=wanted.bill_epoch, status="planned", created_at=services.now(),
                 )  # fmt: skip
                 db.add(row)
                 db.flush()
@@ -122,8 +169,9 @@ def create(services: Services, run: Run, new: Current) -> None:
     m3ter = services.connection(run.connection).m3ter
     try:
         made = m3ter.create_account_plan(
-            account_id=new.account_id, plan_id=new.plan_id, start=new.start, end=new.end, code=new.code
-        )
+            account_id=new.account_id, plan_id=new.plan_id, start=new.start, end=new.end, code=new.code,
+            bill_epoch=new.bill_epoch,
+        )  # fmt: skip
         run.note(f"started account plan {new.code} from {new.start:%Y-%m-%d %H:%M}")
     except Rejected:
         known = _by_code(services, run, new)
@@ -145,6 +193,7 @@ def replace(services: Services, run: Run, old: Current, new: Current) -> None:
             start=new.start,
             end=new.end,
             code=new.code,
+            bill_epoch=new.bill_epoch,
         )
     except Rejected as refused:
         run.note(f"m3ter did not replace the plan in one call ({refused}), so in two")
@@ -159,10 +208,18 @@ def replace(services: Services, run: Run, old: Current, new: Current) -> None:
 def move(services: Services, run: Run, one: Current, *, start: datetime, end: datetime | None) -> None:
     """Give a standing account plan another start or end."""
     moved = services.connection(run.connection).m3ter.change_account_plan(str(one.m3ter_id), start=start, end=end)
-    run.note(
-        f"account plan {one.code} now runs from {start:%Y-%m-%d %H:%M} to {f'{end:%Y-%m-%d %H:%M}' if end else 'open end'}"
-    )
+    run.note(f"account plan {one.code} now runs {span(start, end)}")
     _note_live(services, one.id, moved)
+
+
+def remove(services: Services, run: Run, one: Current) -> None:
+    """Take a plan that was never billed out of m3ter, and its mappings out of both systems."""
+    m3ter = services.connection(run.connection).m3ter
+    _forget_mappings(services, run.connection, str(one.m3ter_id))
+    m3ter.delete_account_plan(str(one.m3ter_id))
+    run.note(f"removed account plan {one.code}, of whose time nothing is left")
+    with services.transaction() as db:
+        db.execute(delete(AccountPlan).where(AccountPlan.id == one.id))
 
 
 def map_all(services: Services, run: Run) -> None:
@@ -170,7 +227,20 @@ def map_all(services: Services, run: Run) -> None:
     for one in owned_by(services, run.connection, run.subject):
         if one.m3ter_id is not None:
             external_id = f"{one.subscription_id} - {one.item_price_id}"
+            _forget_mappings(services, run.connection, one.m3ter_id, but=external_id)
             mappings.record(services, run.connection, Pair("AccountPlan", one.m3ter_id, "Subscription", external_id))
+
+
+def _forget_mappings(services: Services, connection: str, m3ter_id: str, but: str | None = None) -> None:
+    """Take the plan's mappings to anything else out of both systems; a transfer gives its subscription another id."""
+    mine = [Mapping.connection == connection, Mapping.m3ter_entity == "AccountPlan", Mapping.m3ter_id == m3ter_id]
+    with services.reading() as db:
+        rows = db.scalars(select(Mapping).where(*mine, Mapping.external_id != but if but else true())).all()
+    for row in rows:
+        if row.m3ter_mapping_id is not None:
+            services.connection(connection).m3ter.delete_external_mapping(row.m3ter_mapping_id)
+        with services.transaction() as db:
+            db.execute(delete(Mapping).where(Mapping.id == row.id))
 
 
 def _by_code(services: Services, run: Run, new: Current) -> M3terPlan | None:

@@ -2,17 +2,18 @@
 
 import hashlib
 import json
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import select, update
+from sqlalchemy.orm import Session
 
-from connector import codes, leases, mappings, mirror, syncs
+from connector import codes, leases, mappings, mirror, scope, syncs, transfers
 from connector.clients.chargebee import Customer
 from connector.clients.m3ter_objects import Account as M3terAccount
 from connector.database import insert
-from connector.errors import Parked, Rejected
-from connector.leases import Held
+from connector.errors import NotFound, OutOfScope, Parked, Rejected
 from connector.mappings import Pair
 from connector.models import Account, Mapping
 from connector.services import Services
@@ -26,52 +27,129 @@ ADDRESS_LIMITS = {"locality": 100, "region": 50, "postCode": 20, "country": 100}
 
 def sync_customer(services: Services, run: Run) -> str:
     """Make the m3ter account of the run's customer match what we know of the customer."""
-    with only_worker_at(services, run.connection, run.subject):
-        return f"account {ensure_account(services, run, run.subject)}"
+    with services.reading() as db:
+        live_id = transfers.live_id(db, run.connection, "customer", run.subject)
+        known = _account_id(db, run.connection, run.subject)
+    if live_id != run.subject:
+        return f"transferred to another business entity, where it is customer {live_id}"
+    with only_worker_at(services, run, run.subject):
+        customer = _customer(services, run, run.subject)
+        _check_scope(services, run, known)
+        if customer.deleted:
+            return f"deleted in Chargebee; account {known} stays for its bills" if known else "deleted in Chargebee"
+        account_id = ensure_account(services, run, run.subject)
+    return "; ".join(run.did) or f"account {account_id} is as it should be"
 
 
-def only_worker_at(services: Services, connection: str, customer_id: str) -> AbstractContextManager[Held]:
-    """Keeps every other worker from this customer's account and plans during the block."""
+@contextmanager
+def only_worker_at(services: Services, run: Run, customer_id: str) -> Iterator[None]:
+    """Keeps every other worker from this customer's account and plans during the block; a run may enter it twice."""
+    name = f"{run.connection}/customer/{customer_id}"
+    if name in run.holds:
+        yield
+        return
     _, lease = syncs.times(services.settings, "customer")
-    return leases.held(services, f"{connection}/customer/{customer_id}", lease.total_seconds())
+    with leases.held(services, name, lease.total_seconds()):
+        run.holds.add(name)
+        try:
+            yield
+        finally:
+            run.holds.remove(name)
 
 
-def ensure_account(services: Services, run: Run, customer_id: str) -> str:
-    """The id of the customer's m3ter account, made or corrected where that is needed."""
-    customer = _customer(services, run, customer_id)
-    fields = account_fields(customer, services.connection(run.connection).settings.m3ter_fallback_email)
-    digest = hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+def ensure_account(services: Services, run: Run, customer_id: str, below: tuple[str, ...] = ()) -> str:
+    """The id of the customer's m3ter account, made or corrected where that is needed, those above it first.
+
+    The account of a customer that is gone in Chargebee is left as it is: its bills are still to come. `below` are the
+    customers on whose account it is to be done.
+    """
     row = _known_account(services, run, customer_id)
-    if row is None or row.m3ter_id is None:
-        account_id = _create(services, run, customer_id, fields, digest, tried_before=row is not None)
-    else:
-        account_id = row.m3ter_id
-        if row.fields_sha256 != digest:
-            _update(services, run, account_id, fields, digest)
-    mappings.record(services, run.connection, Pair("Account", account_id, "Customer", customer_id))
-    return account_id
+    known = row.m3ter_id if row is not None else None
+    try:
+        customer = _customer(services, run, customer_id)
+    except NotFound:
+        if known is None:
+            raise
+        return known
+    if customer.deleted and known is not None:
+        return known
+    settings = services.connection(run.connection).settings
+    fields = account_fields(customer, settings.m3ter_fallback_email)
+    if settings.account_hierarchy == "mirror":
+        fields["parentAccountId"] = _parent_account(services, run, customer, (*below, customer_id))
+    digest = hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+    if row is None or known is None:
+        code = codes.code(customer_id) if row is None else row.code
+        known = _create(services, run, customer_id, {**fields, "code": code}, digest, tried_before=row is not None)
+    elif row.fields_sha256 != digest:
+        _update(services, run, known, fields, digest)
+    mappings.record(services, run.connection, Pair("Account", known, "Customer", customer_id))
+    return known
+
+
+def _parent_account(services: Services, run: Run, customer: Customer, below: tuple[str, ...]) -> str | None:
+    """The account of the customer above this one, if that one gets its invoices."""
+    # What we have seen of two customers may be of different ages, and each above the other.
+    if customer.parent_id is None or customer.parent_id in below:
+        return None
+    with only_worker_at(services, run, customer.parent_id):
+        return ensure_account(services, run, customer.parent_id, below)
+
+
+def accounts_that_pay(services: Services, connection: str, customer_id: str) -> list[str]:
+    """The customer's m3ter account and those above it, on whose bills its usage may be; empty before it has one."""
+    found: list[str] = []
+    above: str | None = customer_id
+    seen: set[str] = set()
+    with services.reading() as db:
+        while above is not None and above not in seen:
+            seen.add(above)
+            account_id = _account_id(db, connection, above)
+            found += [account_id] if account_id else []
+            customer = mirror.customer(db, connection, above)
+            above = customer.parent_id if customer is not None else None
+    return found
+
+
+def _account_id(db: Session, connection: str, customer_id: str) -> str | None:
+    return db.scalar(
+        select(Account.m3ter_id).where(Account.connection == connection, Account.customer_id == customer_id)
+    )
+
+
+def _check_scope(services: Services, run: Run, known: str | None) -> None:
+    """Raises OutOfScope, unless the customer has an account already: that is kept up to date."""
+    with services.reading() as db:
+        body = mirror.seen(db, run.connection, "customer", run.subject) or {}
+    why_not = scope.why_not_customer(services.connection(run.connection).settings, body)
+    if why_not is not None and known is None:
+        raise OutOfScope(why_not)
 
 
 def account_fields(customer: Customer, fallback_email: str | None) -> dict[str, Any]:
-    """The m3ter account's fields for this customer, within m3ter's limits; parks when there is no e-mail address."""
+    """The m3ter account's fields for this customer, within m3ter's limits; parks when there is no e-mail address.
+
+    None for a field says that the account shall not have it (any more).
+    """
     address = customer.billing_address
     email = customer.email or address.get("email") or fallback_email
     if not email:
+        erased = ": its personal data was erased, and the account still holds it" if customer.pii_cleared else ""
         raise Parked(
             "no_email",
-            f"customer {customer.id} has no e-mail address, and m3ter needs one",
+            f"customer {customer.id} has no e-mail address, and m3ter needs one{erased}",
             "Give the customer an e-mail in Chargebee, or set M3TER_FALLBACK_EMAIL.",
         )
     person = " ".join(part for part in (customer.first_name, customer.last_name) if part)
     fields: dict[str, Any] = {
         "name": (customer.company or person or customer.email or customer.id)[:NAME_LIMIT],
-        "code": codes.code(customer.id),
         "emailAddress": email,
     }
     if customer.preferred_currency_code:
         fields["currency"] = customer.preferred_currency_code
-    if shaped := _address(address):
-        fields["address"] = shaped
+    shaped = _address(address)
+    if shaped or customer.pii_cleared:
+        fields["address"] = shaped or None
     return fields
 
 
@@ -188,7 +266,7 @@ def _has(account: M3terAccount, fields: dict[str, Any]) -> bool:
 
 def _update(services: Services, run: Run, account_id: str, fields: dict[str, Any], digest: str) -> None:
     services.connection(run.connection).m3ter.update_account(account_id, fields)
-    run.note(f"updated account {fields['code']}")
+    run.note(f"updated account {account_id}")
     with services.transaction() as db:
         db.execute(
             update(Account)

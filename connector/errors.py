@@ -64,6 +64,16 @@ class Parked(ConnectorError):
         self.wakes_on = wakes_on
 
 
+class OutOfScope(ConnectorError):
+    """The settings leave this subject to others; nothing is done about it, and the sync says so."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.cause = Cause(
+            "out_of_scope", text, "Nothing, unless it should be in scope: then change the SCOPE_ settings."
+        )
+
+
 class Waiting(ConnectorError):
     """Nothing is wrong: something that will come is not there yet.
 

@@ -1,17 +1,18 @@
 """What each event means: event type → function, and what each kind of sync does: kind → function."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy.orm import Session
 
-from connector import inbox, mirror, syncs
+from connector import inbox, mirror, syncs, transfers
 from connector.bills import approvals
 from connector.bills.plan import invoice_wish
 from connector.bills.push import sync_bill
 from connector.customers import sync_customer
+from connector.mirror import Backdated
 from connector.models import InboxEvent
 from connector.subscriptions import sync_subscription
 from connector.syncs import Work
@@ -33,12 +34,14 @@ class Delivered:
     content: dict[str, Any]
     now: datetime
 
-    def keep(self, resource: str) -> str | None:
-        """The id of this resource in the event, its state kept in the mirror; None when the event has none."""
+    def keep(self, resource: str, backdated: Backdated | None = None) -> str | None:
+        """The id under which this resource of the event lives, its state kept in the mirror; None when it has none."""
         body = self.content.get(resource)
         if not isinstance(body, dict) or not isinstance(body.get("id"), str):
             return None
-        mirror.keep(self.db, self.connection, resource, body, self.now)
+        mirror.keep(self.db, self.connection, resource, body, self.now, backdated=backdated)
+        if resource in transfers.RESOURCES:
+            return transfers.live_id(self.db, self.connection, resource, body["id"])
         return str(body["id"])
 
     def ask(self, kind: str, subject: str) -> list[int]:
@@ -64,13 +67,84 @@ def on_customer(event: Delivered) -> list[int]:
     return event.ask("customer", customer_id)
 
 
+def on_customer_gone(event: Delivered) -> list[int]:
+    """End the plans of a deleted customer's subscriptions, which may stand in the event beside it."""
+    asked = on_customer(event)
+    gone = event.content.get("subscriptions") or event.content.get("subscription") or []
+    for body in gone if isinstance(gone, list) else [gone]:
+        beside = replace(event, content={"subscription": body})
+        subscription_id = beside.keep("subscription")
+        asked += beside.ask("subscription", subscription_id) if subscription_id is not None else []
+    return asked
+
+
 def on_subscription(event: Delivered) -> list[int]:
     """Make the subscription's account plans right; the customer and the invoice beside it are kept as seen."""
+    return _on_subscription(event, None)
+
+
+def on_backdated_change(event: Delivered) -> list[int]:
+    """As any change, but it holds since the time that the event's charges and credits begin, if they agree on one."""
+    return _on_subscription(event, Backdated(_changed_since(event.content)))
+
+
+def _on_subscription(event: Delivered, backdated: Backdated | None) -> list[int]:
     event.keep("customer")
-    subscription_id = event.keep("subscription")
+    subscription_id = event.keep("subscription", backdated)
     if subscription_id is None:
         raise Unusable("the event has no subscription")
     return event.ask("subscription", subscription_id) + on_invoice_beside(event)
+
+
+def _changed_since(content: dict[str, Any]) -> datetime | None:
+    """The start of all prorated lines that the change put on an invoice or credit note, when it is one and the same."""
+    term_start, made_at = (content["subscription"].get(name) for name in ("current_term_start", "updated_at"))
+    invoice, credit_notes = content.get("invoice") or {}, content.get("credit_notes") or []
+    lines = [line for note in (invoice, *credit_notes) for line in note.get("line_items") or []]
+    starts = {
+        line.get("date_from") for line in lines if line.get("entity_type") in ("plan_item_price", "addon_item_price")
+    }
+    if len(starts) != 1 or not all(isinstance(one, int) for one in (term_start, made_at, *starts)):
+        return None
+    [start] = starts
+    return datetime.fromtimestamp(start, UTC) if term_start <= start < made_at else None
+
+
+def on_ramp_applied(event: Delivered) -> list[int]:
+    """Ask Chargebee for the subscription whose ramp took effect: the event does not hold what it has become."""
+    ramp = event.content.get("ramp")
+    subscription_id = ramp.get("subscription_id") if isinstance(ramp, dict) else None
+    if not isinstance(subscription_id, str):
+        raise Unusable("the event has no ramp of a subscription")
+    live_id = transfers.live_id(event.db, event.connection, "subscription", subscription_id)
+    mirror.unsettle(event.db, event.connection, "subscription", live_id)
+    return event.ask("subscription", live_id)
+
+
+def on_transfer(event: Delivered) -> list[int]:
+    """Hand what is the old copy's over to the live one, and make that right."""
+    transfer = event.content.get("business_entity_transfer")
+    names = ("resource_type", "resource_id", "active_resource_id")
+    if isinstance(transfer, dict) and all(isinstance(transfer.get(name), str) for name in names):
+        resource, old_id, live_id = (transfer[name] for name in names)
+        if resource in transfers.RESOURCES:
+            transfers.note(event.db, event.connection, resource, old_id, live_id, event.now)
+    asked = [sync for kind in transfers.RESOURCES if (found := event.keep(kind)) for sync in event.ask(kind, found)]
+    if not asked:
+        raise Unusable("the event has neither a customer nor a subscription")
+    return asked
+
+
+def on_item_price(event: Delivered) -> list[int]:
+    """Keep what the catalogue says of the price."""
+    if event.keep("item_price") is None:
+        raise Unusable("the event has no item price")
+    return []
+
+
+def on_nothing(event: Delivered) -> list[int]:
+    """Nothing that m3ter bills by has changed, or it has not yet: the event that says so comes when it does."""
+    return []
 
 
 def on_pending_invoice(event: Delivered) -> list[int]:
@@ -95,30 +169,71 @@ def on_bill(event: Delivered) -> list[int]:
     return [sync for bill_id in approvals.bills_named(event.content) for sync in event.ask("bill", bill_id)]
 
 
+CHARGEBEE: dict[str, Handler] = {
+    "customer_created": on_customer,
+    "customer_changed": on_customer,
+    "hierarchy_created": on_customer,
+    "hierarchy_deleted": on_customer,
+    "customer_moved_in": on_customer,
+    "customer_deleted": on_customer_gone,
+    "customer_moved_out": on_customer,
+    "customer_business_entity_changed": on_transfer,
+    "subscription_business_entity_changed": on_transfer,
+    "subscription_created": on_subscription,
+    "subscription_created_with_backdating": on_subscription,
+    "subscription_started": on_subscription,
+    "subscription_activated": on_subscription,
+    "subscription_activated_with_backdating": on_subscription,
+    "subscription_trial_extended": on_subscription,
+    "subscription_changed": on_subscription,
+    "subscription_changes_scheduled": on_subscription,
+    "subscription_scheduled_changes_removed": on_subscription,
+    "subscription_cancellation_scheduled": on_subscription,
+    "subscription_scheduled_cancellation_removed": on_subscription,
+    "subscription_cancelled": on_subscription,
+    "subscription_canceled_with_backdating": on_subscription,
+    "subscription_reactivated": on_subscription,
+    "subscription_reactivated_with_backdating": on_subscription,
+    "subscription_renewed": on_subscription,
+    "subscription_items_renewed": on_subscription,
+    "subscription_paused": on_subscription,
+    "subscription_pause_scheduled": on_subscription,
+    "subscription_scheduled_pause_removed": on_subscription,
+    "subscription_resumed": on_subscription,
+    "subscription_resumption_scheduled": on_subscription,
+    "subscription_scheduled_resumption_removed": on_subscription,
+    "subscription_deleted": on_subscription,
+    "subscription_moved_out": on_subscription,
+    "subscription_moved_in": on_subscription,
+    "subscription_movement_failed": on_subscription,
+    "subscription_changed_with_backdating": on_backdated_change,
+    "subscription_ramp_applied": on_ramp_applied,
+    "subscription_ramp_created": on_nothing,
+    "subscription_ramp_updated": on_nothing,
+    "subscription_ramp_drafted": on_nothing,
+    "subscription_ramp_deleted": on_nothing,
+    "subscription_trial_end_reminder": on_nothing,
+    "subscription_cancellation_reminder": on_nothing,
+    "subscription_renewal_reminder": on_nothing,
+    "subscription_advance_invoice_schedule_added": on_nothing,
+    "subscription_advance_invoice_schedule_updated": on_nothing,
+    "subscription_advance_invoice_schedule_removed": on_nothing,
+    "subscription_shipping_address_updated": on_nothing,
+    "subscription_entitlements_created": on_nothing,
+    "subscription_entitlements_updated": on_nothing,
+    "mrr_updated": on_nothing,
+    "contract_term_created": on_nothing,
+    "contract_term_renewed": on_nothing,
+    "contract_term_terminated": on_nothing,
+    "contract_term_completed": on_nothing,
+    "contract_term_cancelled": on_nothing,
+    "item_price_created": on_item_price,
+    "item_price_updated": on_item_price,
+    "item_price_deleted": on_item_price,
+    "pending_invoice_created": on_pending_invoice,
+}
 HANDLERS: dict[tuple[str, str], Handler] = {
-    ("chargebee", "customer_created"): on_customer,
-    ("chargebee", "customer_changed"): on_customer,
-    ("chargebee", "subscription_created"): on_subscription,
-    ("chargebee", "subscription_started"): on_subscription,
-    ("chargebee", "subscription_activated"): on_subscription,
-    ("chargebee", "subscription_changed"): on_subscription,
-    ("chargebee", "subscription_renewed"): on_subscription,
-    ("chargebee", "subscription_cancellation_scheduled"): on_subscription,
-    ("chargebee", "subscription_scheduled_cancellation_removed"): on_subscription,
-    ("chargebee", "subscription_cancelled"): on_subscription,
-    ("chargebee", "subscription_reactivated"): on_subscription,
-    ("chargebee", "subscription_trial_extended"): on_subscription,
-    ("chargebee", "subscription_changes_scheduled"): on_subscription,
-    ("chargebee", "subscription_scheduled_changes_removed"): on_subscription,
-    ("chargebee", "subscription_items_renewed"): on_subscription,
-    ("chargebee", "subscription_pause_scheduled"): on_subscription,
-    ("chargebee", "subscription_scheduled_pause_removed"): on_subscription,
-    ("chargebee", "subscription_paused"): on_subscription,
-    ("chargebee", "subscription_resumption_scheduled"): on_subscription,
-    ("chargebee", "subscription_scheduled_resumption_removed"): on_subscription,
-    ("chargebee", "subscription_resumed"): on_subscription,
-    ("chargebee", "subscription_deleted"): on_subscription,
-    ("chargebee", "pending_invoice_created"): on_pending_invoice,
+    **{("chargebee", event_type): handler for event_type, handler in CHARGEBEE.items()},
     ("m3ter", "billing.bill.updated"): on_bill,
     ("m3ter", "notification"): on_bill,
 }

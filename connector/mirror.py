@@ -7,6 +7,7 @@ is newer (Chargebee API: Events, ordering); an older state arriving late takes i
 import hashlib
 import json
 from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from connector import transfers
 from connector.clients.chargebee import Customer, Subscription
 from connector.database import insert
 from connector.models import MirroredResource, SubscriptionState
@@ -26,17 +28,38 @@ STATE_FIELDS = (
 )  # fmt: skip
 
 
+ITEM_FIELDS = ("item_price_id", "item_type", "quantity", "unit_price")
+# What we know of a state beside what Chargebee shows of it.
+OUR_FIELDS = ("backdated", "effective_at")
+
 # Milliseconds since 1970, in a column of 64 bits.
 MAX_VERSION = 2**63
 
 
+@dataclass(frozen=True)
+class Backdated:
+    """What its event says of a change that holds since a time before it was made; None: not since when."""
+
+    effective_at: datetime | None = None
+
+
 def keep(
-    db: Session, connection: str, resource: str, body: dict[str, Any], now: datetime, *, settled: bool = False
+    db: Session,
+    connection: str,
+    resource: str,
+    body: dict[str, Any],
+    now: datetime,
+    *,
+    settled: bool = False,
+    backdated: Backdated | None = None,
 ) -> None:
     """Keep this state of a resource if it is the newest seen; `settled` says that Chargebee itself has just given it.
 
     Two states with one version, or a state without any, leave the resource unsettled until Chargebee has been asked.
     """
+    live_id = body.get("active_id")
+    if resource in transfers.RESOURCES and isinstance(live_id, str):
+        transfers.note(db, connection, resource, body["id"], live_id, now)
     version = body.get("resource_version")
     known = isinstance(version, int) and 0 <= version < MAX_VERSION
     values = {
@@ -61,7 +84,7 @@ def keep(
     if stored is None and not settled:
         _note_tie(db, connection, resource, body["id"], values)
     if resource == "subscription" and known:
-        _keep_state(db, connection, body, now, overwrite=settled)
+        _keep_state(db, connection, body, now, settled=settled, backdated=backdated)
 
 
 def _note_tie(db: Session, connection: str, resource: str, resource_id: str, values: dict[str, Any]) -> None:
@@ -79,24 +102,52 @@ def _note_tie(db: Session, connection: str, resource: str, resource_id: str, val
     )
 
 
-def _keep_state(db: Session, connection: str, body: dict[str, Any], now: datetime, *, overwrite: bool) -> None:
+def _keep_state(
+    db: Session, connection: str, body: dict[str, Any], now: datetime, *, settled: bool, backdated: Backdated | None
+) -> None:
+    if body.get("status") == "transferred" and "active_id" in body:
+        return  # it says nothing of the live copy, which goes on
     state = _storable({name: body[name] for name in STATE_FIELDS if name in body})
     state["subscription_items"] = [
-        {name: item[name] for name in ("item_price_id", "item_type", "quantity") if name in item}
-        for item in body.get("subscription_items", [])
+        {name: item[name] for name in ITEM_FIELDS if name in item} for item in body.get("subscription_items", [])
     ]
-    statement = insert(db, SubscriptionState).values(
-        connection=connection,
-        subscription_id=body["id"],
-        resource_version=body["resource_version"],
-        body=state,
-        seen_at=now,
+    key = {
+        "connection": connection,
+        "subscription_id": transfers.live_id(db, connection, "subscription", body["id"]),
+        "resource_version": body["resource_version"],
+    }
+    row = db.scalar(select(SubscriptionState).filter_by(**key).with_for_update())
+    known = {name: row.body[name] for name in OUR_FIELDS if name in row.body} if row is not None else {}
+    if backdated is not None:
+        known["backdated"] = True
+        if backdated.effective_at is not None:
+            known["effective_at"] = int(backdated.effective_at.timestamp())
+    if row is None:
+        made = insert(db, SubscriptionState).values(**key, body=state | known, seen_at=now)
+        db.execute(made.on_conflict_do_nothing(index_elements=list(key)))
+    elif settled:
+        row.body = state | known
+    elif backdated is not None:
+        row.body = row.body | known
+
+
+def date_change(db: Session, connection: str, subscription_id: str, version: int, moment: datetime) -> None:
+    """Note since when a backdated change holds, which a person had to say."""
+    row = db.scalars(
+        select(SubscriptionState).filter_by(
+            connection=connection, subscription_id=subscription_id, resource_version=version
+        )
+    ).one()
+    row.body = row.body | {"effective_at": int(moment.timestamp())}
+
+
+def unsettle(db: Session, connection: str, resource: str, resource_id: str) -> None:
+    """Have Chargebee asked for this resource the next time that it is needed."""
+    db.execute(
+        update(MirroredResource)
+        .filter_by(connection=connection, resource=resource, resource_id=resource_id)
+        .values(unsettled=True)
     )
-    key = ["connection", "subscription_id", "resource_version"]
-    if overwrite:
-        db.execute(statement.on_conflict_do_update(index_elements=key, set_={"body": state}))
-    else:
-        db.execute(statement.on_conflict_do_nothing(index_elements=key))
 
 
 def _storable(value: Any) -> Any:
@@ -112,6 +163,13 @@ def _storable(value: Any) -> Any:
 
 def _digest(body: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(body, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def seen(db: Session, connection: str, resource: str, resource_id: str) -> dict[str, Any] | None:
+    """The newest state seen, also where only Chargebee can say whether it is the newest."""
+    return db.scalar(
+        select(MirroredResource.body).filter_by(connection=connection, resource=resource, resource_id=resource_id)
+    )
 
 
 def newest(db: Session, connection: str, resource: str, resource_id: str) -> dict[str, Any] | None:
@@ -133,13 +191,19 @@ def customer(db: Session, connection: str, customer_id: str) -> Customer | None:
 
 
 def history(db: Session, connection: str, subscription_id: str) -> tuple[Subscription, ...]:
-    """Every state seen of the subscription, oldest version first."""
+    """Every state seen of the subscription, oldest version first, each with its customer's id of today.
+
+    States from before a transfer to another business entity are among them; that it was transferred is no end of it.
+    """
     rows = db.scalars(
         select(SubscriptionState.body)
         .where(SubscriptionState.connection == connection, SubscriptionState.subscription_id == subscription_id)
         .order_by(SubscriptionState.resource_version)
     )
-    return tuple(Subscription.from_json(body) for body in rows)
+    states = [Subscription.from_json(body) for body in rows]
+    states = [state for state in states if state.id == subscription_id or state.status != "transferred"]
+    live = transfers.live_ids(db, connection, "customer", {state.customer_id for state in states})
+    return tuple(replace(state, id=subscription_id, customer_id=live[state.customer_id]) for state in states)
 
 
 def subscriptions_of(db: Session, connection: str, customer_ids: Iterable[str]) -> list[Subscription]:

@@ -1,6 +1,6 @@
 """The tables. Every row carries its connection; times are UTC, amounts exact decimals or integer minor units."""
 
-from datetime import datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -10,6 +10,8 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from connector.database import Exact, Id, Moment
 
 OPEN = ("pending", "running", "waiting", "parked")
+# The start of what has no start.
+ALWAYS = datetime(1970, 1, 1, tzinfo=UTC)
 _IS_OPEN = text("status IN ('pending', 'running', 'waiting', 'parked')")
 
 
@@ -167,6 +169,9 @@ class Attempt(Base):
     outcome: Mapped[str]
     cause: Mapped[str | None]
     text: Mapped[str | None]
+    # What it was to come to, what stood before, and what was done about the difference; sentences for a person.
+    wanted: Mapped[list[Any]]
+    found: Mapped[list[Any]]
     did: Mapped[list[Any]]
     calls: Mapped[list[Any]]
 
@@ -187,7 +192,9 @@ class Mapping(Base):
 
     __tablename__ = "external_mappings"
     __table_args__ = (
-        UniqueConstraint("connection", "m3ter_entity", "m3ter_id", "external_table", "external_id"),
+        UniqueConstraint(
+            "connection", "m3ter_entity", "m3ter_id", "external_table", "external_id", "customer_id", "valid_from"
+        ),
         Index("ix_external_mappings_external", "connection", "external_table", "external_id"),
     )
 
@@ -199,6 +206,10 @@ class Mapping(Base):
     external_id: Mapped[str]
     # For a charge item price: the only currency it can be used in.
     currency: Mapped[str | None]
+    # For a plan or addon item price: whose subscriptions it holds for (`*`: everybody's), and in which time.
+    customer_id: Mapped[str] = mapped_column(default="*")
+    valid_from: Mapped[datetime] = mapped_column(default=ALWAYS)
+    valid_until: Mapped[datetime | None]
     made_by: Mapped[str]
     created_at: Mapped[datetime]
     # Rows that we also write to m3ter: when we first tried, and the id it got there.
@@ -240,9 +251,23 @@ class AccountPlan(Base):
     code: Mapped[str]
     start: Mapped[datetime]
     end: Mapped[datetime | None]
+    bill_epoch: Mapped[date | None]
     m3ter_id: Mapped[str | None]
     status: Mapped[str]
     created_at: Mapped[datetime]
+
+
+class Transfer(Base):
+    """A customer or subscription that went to another business entity: its live copy has another id."""
+
+    __tablename__ = "transfers"
+    __table_args__ = (UniqueConstraint("connection", "resource", "old_id"),)
+
+    connection: Mapped[str]
+    resource: Mapped[str]
+    old_id: Mapped[str]
+    live_id: Mapped[str]
+    seen_at: Mapped[datetime]
 
 
 class SeenBill(Base):
@@ -257,6 +282,8 @@ class SeenBill(Base):
     version: Mapped[int]
     last_calculated: Mapped[str | None]
     approved_at: Mapped[str | None]
+    # Until when, exclusive, the account's usage is billed by it.
+    billed_until: Mapped[datetime]
     seen_at: Mapped[datetime]
 
 

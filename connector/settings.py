@@ -15,6 +15,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
+from zoneinfo import available_timezones
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
@@ -66,6 +67,40 @@ class Connection(BaseModel):
         None, description="bills whose period ends before this day are left alone; unset: the day of the installation"
     )
     max_bill_lines: int = Field(500, ge=1, le=700, description="a bill with more lines parks before the first is sent")
+    meter_trials: bool = Field(
+        True, description="whether usage in a trial is billed: a plan starts with the trial or after it"
+    )
+    subscription_changes: Literal["metered", "always"] = Field(
+        "metered",
+        description="`metered`: a plan is replaced when its item price changes; `always`: also for a quantity or price",
+    )
+    plan_bill_epoch: Literal["term", "organization"] = Field(
+        "term", description="`term`: m3ter bills a plan on the days on which its subscription renews"
+    )
+    m3ter_timezone: str = Field("UTC", description="the organisation's time zone, in which m3ter's billing days begin")
+    account_hierarchy: Literal["mirror", "flat"] = Field(
+        "mirror", description="`mirror`: a customer whose invoices go to its parent becomes a child account"
+    )
+    scope_custom_field: str | None = Field(
+        None,
+        pattern=r"^cf_\w+=.+$",
+        description="only customers or subscriptions with this custom field, e.g. `cf_metered=true`",
+    )
+    scope_item_families: tuple[str, ...] = Field((), description="only items of these families, comma separated")
+    scope_business_entities: tuple[str, ...] = Field((), description="only these business entities, comma separated")
+    scope_currencies: tuple[str, ...] = Field((), description="only subscriptions in these currencies, comma separated")
+
+    @field_validator("scope_item_families", "scope_business_entities", "scope_currencies", mode="before")
+    @classmethod
+    def _names(cls, value: object) -> object:
+        return [name.strip() for name in value.split(",")] if isinstance(value, str) else value
+
+    @field_validator("m3ter_timezone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        if value not in available_timezones():
+            raise ValueError("must be a name of the tz database, e.g. Europe/Berlin")
+        return value
 
     @field_validator("currency_exponents", mode="before")
     @classmethod

@@ -1,78 +1,54 @@
 """A subscription's metered items become m3ter account plans, worked out from every state of it that has been seen."""
 
-from collections.abc import Mapping as Table
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import replace
 from datetime import datetime
-from itertools import pairwise
+from zoneinfo import ZoneInfo
 
-from connector import account_plans, mappings, mirror
-from connector.account_plans import Current, Interval
+from connector import account_plans, catalogue, mappings, mirror, scope, transfers
+from connector.account_plans import Current
 from connector.clients.chargebee import Subscription
-from connector.customers import ensure_account, only_worker_at
-from connector.errors import NotFound, Parked
+from connector.customers import accounts_that_pay, ensure_account, only_worker_at
+from connector.errors import NotFound, OutOfScope, Parked
+from connector.plan_changes import Change, Create, Move, Remove, Replace, gives_way, plan_changes, reaches_back_to
 from connector.services import Services
+from connector.settings import Connection
 from connector.syncs import Run
-
-BILLED_BY_PLAN = ("active", "in_trial", "non_renewing")
-
-
-@dataclass(frozen=True)
-class Create:
-    """Start a new account plan."""
-
-    wanted: Interval
-
-
-@dataclass(frozen=True)
-class Replace:
-    """End one account plan where a new one starts, in one call."""
-
-    current: Current
-    wanted: Interval
-
-
-@dataclass(frozen=True)
-class Move:
-    """Give a standing account plan another start or end."""
-
-    current: Current
-    start: datetime
-    end: datetime | None
-
-
-Change = Create | Replace | Move
+from connector.timelines import Metering, Wanted, undated_change, wanted_plans
 
 
 def sync_subscription(services: Services, run: Run) -> str:
     """Make the m3ter account plans of one subscription match all we know of it."""
     history = _history(services, run)
     if not history:
-        return "Chargebee has no such subscription, and we never saw one"
-    customer_id = history[-1].customer_id
+        return _nothing_known(services, run)
+    current = account_plans.owned_by(services, run.connection, run.subject)
+    _check_scope(services, run, current)
+    dated = _dated(services, run, history)
     with services.reading() as db:
-        plans = mappings.plans(db, run.connection)
-    wanted = desired_plans(history, plans)
-    unmapped = unmapped_items(history, plans)
-    with only_worker_at(services, run.connection, customer_id):
-        current = account_plans.owned_by(services, run.connection, run.subject)
-        if wanted or current:
-            account_id = ensure_account(services, run, customer_id)
-            if any(row.in_doubt for row in current):
-                current = account_plans.settle(services, run, account_id, current)
-            for change in plan_changes(wanted, current):
-                apply_change(services, run, account_id, customer_id, change)
-        account_plans.map_all(services, run)
-    if unmapped:
-        first = unmapped[0]
-        raise Parked(
-            "unmapped_item_price",
-            f"no m3ter plan is mapped to {', '.join(unmapped)}",
-            f"`connector mappings add Plan <m3ter plan id> ItemPrice {first}`, "
-            f"or `connector mappings add NotMetered '*' ItemPrice {first}`; it goes on by itself then.",
-            wakes_on=mappings.plan_wish(first),
-        )
+        choices = mappings.plan_choices(db, run.connection)
+    settings = services.connection(run.connection).settings
+    wanted = wanted_plans(_items_in_scope(services, run, dated), choices, metering(settings))
+    with ExitStack() as leases:
+        for customer_id in sorted({state.customer_id for state in history}):
+            leases.enter_context(only_worker_at(services, run, customer_id))
+        _make(services, run, history[-1].customer_id, wanted)
+    if len(dated) < len(history):
+        raise _undated(history[len(dated)])
+    if wanted.unmapped:
+        raise _unmapped(wanted.unmapped)
     return "; ".join(run.did) or "nothing to change"
+
+
+def metering(settings: Connection) -> Metering:
+    """How the connection's settings want its subscriptions metered."""
+    return Metering(
+        meter_trials=settings.meter_trials,
+        every_change=settings.subscription_changes == "always",
+        bill_by_term=settings.plan_bill_epoch == "term",
+        zone=ZoneInfo(settings.m3ter_timezone),
+    )
 
 
 def _history(services: Services, run: Run) -> tuple[Subscription, ...]:
@@ -94,163 +70,149 @@ def _history(services: Services, run: Run) -> tuple[Subscription, ...]:
         return mirror.history(db, run.connection, run.subject)
 
 
-def desired_plans(history: Sequence[Subscription], plans: Table[str, str | None]) -> list[Interval]:
-    """The plan intervals of each mapped item, from every state seen, oldest version first."""
-    intervals: list[Interval] = []
-    for item_price_id, start, end in item_intervals(history):
-        plan_id = plans.get(item_price_id)
-        if plan_id is not None:
-            intervals.append(Interval(item_price_id, plan_id, start, end))
-    return sorted(intervals, key=lambda one: (one.start, one.item_price_id))
+def _nothing_known(services: Services, run: Run) -> str:
+    with services.reading() as db:
+        live_id = transfers.live_id(db, run.connection, "subscription", run.subject)
+    if live_id != run.subject:
+        return f"transferred to another business entity, where it is subscription {live_id}"
+    return "Chargebee has no such subscription, and we never saw one"
 
 
-def unmapped_items(history: Sequence[Subscription], plans: Table[str, str | None]) -> list[str]:
-    """The item prices that nobody has mapped or marked as not metered, in order of their first use."""
-    return list(dict.fromkeys(item for item, _, _ in item_intervals(history) if item not in plans))
+def _dated(services: Services, run: Run, history: Sequence[Subscription]) -> Sequence[Subscription]:
+    """The states up to a backdated change that does not say since when it holds.
 
-
-def item_intervals(history: Sequence[Subscription]) -> list[tuple[str, datetime, datetime | None]]:
-    """When each plan or addon item price was on the subscription while it was billed; ends are exclusive."""
-    moments = effective_times(history)
-    pieces: dict[str, list[tuple[datetime, datetime | None]]] = {}
-    for state, start, end in zip(history, moments, [*moments, None][1:], strict=True):
-        stop = _earlier(end, ends_at(state))
-        if state.status not in BILLED_BY_PLAN or state.deleted or (stop is not None and stop <= start):
-            continue
-        for item in dict.fromkeys(item.item_price_id for item in state.items if item.item_type != "charge"):
-            standing = pieces.setdefault(item, [])
-            if standing and standing[-1][1] == start:
-                standing[-1] = (standing[-1][0], stop)
-            else:
-                standing.append((start, stop))
-    return [(item, start, end) for item, found in pieces.items() for start, end in found]
-
-
-def effective_times(history: Sequence[Subscription]) -> list[datetime]:
-    """From when each state held: none begins before the one it replaced, but a cancellation may be backdated."""
-    moments: list[datetime] = []
-    for previous, state in pairwise([None, *history]):
-        assert state is not None  # noqa: S101 - only the first of the pairs is None
-        moment = _effective(previous, state)
-        if state.status == "cancelled":
-            moments = [min(one, moment) for one in moments]
-        moments.append(max(moment, moments[-1]) if moments else moment)
-    return moments
-
-
-def _effective(previous: Subscription | None, state: Subscription) -> datetime:
-    updated = state.updated_at or state.created_at
-    if state.status == "cancelled":
-        moment = state.cancelled_at or updated
-    elif state.status == "paused":
-        moment = state.pause_date or updated
-    elif state.status == "future":
-        moment = updated  # its start may still be moved to an earlier day
-    elif previous is None or previous.status == "future":
-        moment = state.started_at or state.start_date or updated
-    elif previous.status == "cancelled":
-        # A trial is no activation: `activated_at` is still the one from before the cancellation then.
-        moment = (state.trial_start if state.status == "in_trial" else state.activated_at) or updated
-    elif previous.current_term_start != state.current_term_start:
-        moment = state.current_term_start or updated  # what Chargebee changes at renewal holds from the new term on
-    else:
-        moment = updated
-    if moment is None:
-        raise Parked(
-            "no_time", f"Chargebee does not say when subscription {state.id} became {state.status}", "Report it."
-        )
-    return moment
-
-
-def ends_at(state: Subscription) -> datetime | None:
-    """When a state ends by itself: Chargebee fills `cancelled_at` in advance for a scheduled cancellation."""
-    return state.cancelled_at if state.status in ("non_renewing", "cancelled") else None
-
-
-def _earlier(one: datetime | None, other: datetime | None) -> datetime | None:
-    return min((moment for moment in (one, other) if moment is not None), default=None)
-
-
-def plan_changes(wanted: Sequence[Interval], current: Sequence[Current]) -> list[Change]:
-    """What makes the standing account plans of one subscription equal the wanted ones, in a safe order.
-
-    Nothing overlaps on the way: plans first give way to what of them is still wanted, then new ones start, then others grow.
+    A person who retries the sync has it hold since it was made.
     """
-    pairs, new, left_over = _match(wanted, current)
-    if left_over:
+    index = undated_change(history)
+    while index is not None and run.retried_by is not None:
+        state = history[index]
+        moment = state.updated_at or services.now()
+        with services.transaction() as db:
+            mirror.date_change(db, run.connection, run.subject, state.resource_version or 0, moment)
+            history = mirror.history(db, run.connection, run.subject)
+        run.note(f"took the backdated change to hold since {moment:%Y-%m-%d %H:%M}, as {run.retried_by} let it go on")
+        index = undated_change(history)
+    return history[:index]
+
+
+def _check_scope(services: Services, run: Run, current: Sequence[Current]) -> None:
+    """Raises OutOfScope, or Parked where plans of ours stand already."""
+    settings = services.connection(run.connection).settings
+    with services.reading() as db:
+        body = mirror.seen(db, run.connection, "subscription", run.subject) or {}
+        customer = mirror.seen(db, run.connection, "customer", str(body.get("customer_id")))
+    why_not = scope.why_not_subscription(settings, body, customer)
+    if why_not is None:
+        return
+    if any(one.end is None or one.end > services.now() for one in current):
         raise Parked(
-            "plan_not_wanted",
-            "account plan "
-            + ", ".join(one.code for one in left_over)
-            + " stands in m3ter, but the subscription's history has no "
-            "such period",
-            "Compare the subscription's history in Chargebee with the plan in m3ter, end or delete the plan there if it is "
-            "wrong, then `connector syncs retry`.",
+            "left_scope",
+            f"account plans of the subscription stand in m3ter, but it is out of scope now: {why_not}",
+            "Bring it back into scope, or end its plans in m3ter by hand and skip the sync.",
         )
-    moves = [Move(one, want.start, want.end) for one, want in pairs if (one.start, one.end) != (want.start, want.end)]
-    replaces: list[Change] = []
-    for want in list(new):
-        ending = next((move for move in moves if move.end == want.start and _only_ends(move)), None)
-        if ending is not None:
-            replaces.append(Replace(ending.current, want))
-            moves.remove(ending)
-            new.remove(want)
-    kept = [Move(move.current, *_common(move)) for move in moves]
-    gives_way = [move for move in kept if (move.start, move.end) != (move.current.start, move.current.end)]
-    grows = [move for move in moves if move not in kept]
-    return [*gives_way, *replaces, *(Create(want) for want in new), *grows]
+    raise OutOfScope(why_not)
 
 
-def _match(
-    wanted: Sequence[Interval], current: Sequence[Current]
-) -> tuple[list[tuple[Current, Interval]], list[Interval], list[Current]]:
-    """Each standing plan with the interval it is for: the same start first, then one that it overlaps, of the same item."""
-    new, left_over = list(wanted), list(current)
-    pairs: list[tuple[Current, Interval]] = []
-    for same in (_same_start, _overlapping):
-        for one in list(left_over):
-            want = next((want for want in new if same(one, want)), None)
-            if want is not None:
-                pairs.append((one, want))
-                left_over.remove(one)
-                new.remove(want)
-    return pairs, new, left_over
+def _items_in_scope(services: Services, run: Run, history: Sequence[Subscription]) -> Sequence[Subscription]:
+    """The same states without the items of families that are not in scope."""
+    settings = services.connection(run.connection).settings
+    if not settings.scope_item_families:
+        return history
+    names = {item.item_price_id for state in history for item in state.items if item.item_type != "charge"}
+    families = {name: catalogue.family_of(services, run, name) for name in sorted(names)}
+    _, out = scope.items_in_scope(settings, families, sorted(names))
+    if out:
+        run.note(f"left out what is of another item family: {', '.join(out)}")
+    return [
+        replace(state, items=tuple(one for one in state.items if one.item_price_id not in out)) for state in history
+    ]
 
 
-def _same_start(one: Current, want: Interval) -> bool:
-    return one.item_price_id == want.item_price_id and one.start == want.start
+def _make(services: Services, run: Run, customer_id: str, wanted: Wanted) -> None:
+    current = account_plans.settle(services, run)
+    run.wanted = [str(one) for one in wanted.intervals]
+    run.found = [str(one) for one in current]
+    if wanted.intervals or current:
+        changes = plan_changes(wanted, current)
+        billed = {} if run.retried_by else _billed(services, run, changes)
+        ensure_account(services, run, customer_id)
+        refused = [change for change in changes if not _may_be_made(change, billed)]
+        for change in changes:
+            if change not in refused:
+                apply_change(services, run, change)
+        if refused:
+            raise _into_billed_time(run, refused[0], billed)
+    account_plans.map_all(services, run)
 
 
-def _overlapping(one: Current, want: Interval) -> bool:
-    return (
-        one.item_price_id == want.item_price_id
-        and (want.end is None or one.start < want.end)
-        and (one.end is None or want.start < one.end)
+def _billed(services: Services, run: Run, changes: Sequence[Change]) -> dict[str, datetime]:
+    """For each customer with a change that reaches into billed time, until when m3ter has billed it."""
+    earliest: dict[str, datetime] = {}
+    for change in changes:
+        moment = reaches_back_to(change)
+        earliest[_whose(change)] = min(moment, earliest.get(_whose(change), moment))
+    found: dict[str, datetime] = {}
+    for customer_id, since in earliest.items():
+        accounts = accounts_that_pay(services, run.connection, customer_id)
+        until = account_plans.billed_until(services, run, accounts, since) if accounts else None
+        if until is not None:
+            found[customer_id] = until
+    return found
+
+
+def _whose(change: Change) -> str:
+    return change.wanted.customer_id if isinstance(change, Create) else change.current.customer_id
+
+
+def _may_be_made(change: Change, billed: dict[str, datetime]) -> bool:
+    """Whether the change leaves billed time alone; beside one that does not, only what takes time away is safe."""
+    until = billed.get(_whose(change))
+    return until is None or (gives_way(change) and reaches_back_to(change) >= until)
+
+
+def _into_billed_time(run: Run, change: Change, billed: dict[str, datetime]) -> Parked:
+    until, since = billed[_whose(change)], reaches_back_to(change)
+    return Parked(
+        "billed_period",
+        f"to {change} would change what is billed since {since:%Y-%m-%d %H:%M}, but an approved bill reaches until "
+        f"{until:%Y-%m-%d %H:%M}",
+        f"If it is right, `connector syncs retry {run.sync_id}` makes it, and the bill has to be calculated again in m3ter to "
+        "follow it. If not, settle the difference by hand and skip the sync.",
     )
 
 
-def _only_ends(move: Move) -> bool:
-    return move.start == move.current.start and _not_later(move.end, move.current.end)
+def _undated(state: Subscription) -> Parked:
+    return Parked(
+        "backdated_change",
+        "a change of items was backdated, and Chargebee's event does not say since when it holds",
+        f"Look at the subscription in Chargebee. Retry the sync to have the change hold since it was made "
+        f"({state.updated_at:%Y-%m-%d %H:%M}), or set the plans in m3ter by hand and skip the sync.",
+    )
 
 
-def _common(move: Move) -> tuple[datetime, datetime | None]:
-    """The time that a plan has before and after a move."""
-    return max(move.start, move.current.start), _earlier(move.end, move.current.end)
+def _unmapped(names: Sequence[str]) -> Parked:
+    first = names[0]
+    return Parked(
+        "unmapped_item_price",
+        f"no m3ter plan is mapped to {', '.join(names)}",
+        f"`connector mappings add Plan <m3ter plan id> ItemPrice {first}`, "
+        f"or `connector mappings add NotMetered '*' ItemPrice {first}`; it goes on by itself then.",
+        wakes_on=mappings.plan_wish(first),
+    )
 
 
-def _not_later(one: datetime | None, other: datetime | None) -> bool:
-    return other is None or (one is not None and one <= other)
-
-
-def apply_change(services: Services, run: Run, account_id: str, customer_id: str, change: Change) -> None:
+def apply_change(services: Services, run: Run, change: Change) -> None:
     """Make one change in m3ter and note it in our rows."""
     run.check(services)
     match change:
-        case Move():
-            account_plans.move(services, run, change.current, start=change.start, end=change.end)
-        case Replace():
-            new = account_plans.plan(services, run, account_id, customer_id, change.wanted)
-            account_plans.replace(services, run, change.current, new)
-        case Create():
-            new = account_plans.plan(services, run, account_id, customer_id, change.wanted)
+        case Remove(current):
+            account_plans.remove(services, run, current)
+        case Move(current, start, end):
+            account_plans.move(services, run, current, start=start, end=end)
+        case Replace(current, wanted):
+            new = account_plans.plan(services, run, current.account_id, wanted)
+            account_plans.replace(services, run, current, new)
+        case Create(wanted):
+            account_id = ensure_account(services, run, wanted.customer_id)
+            new = account_plans.plan(services, run, account_id, wanted)
             account_plans.create(services, run, new)

@@ -16,6 +16,7 @@ from connector.errors import (
     Cause,
     ConnectorError,
     LeaseLost,
+    OutOfScope,
     Parked,
     Rejected,
     Retryable,
@@ -47,7 +48,10 @@ class Run:
     fence: int
     deadline: datetime
     retried_by: str | None = None
+    wanted: list[str] = field(default_factory=list)
+    found: list[str] = field(default_factory=list)
     did: list[str] = field(default_factory=list)
+    holds: set[str] = field(default_factory=set)
 
     def note(self, sentence: str) -> None:
         """Keep for the person who reads the attempt what was found or done."""
@@ -207,7 +211,9 @@ def _claim(services: Services, sync_id: int) -> Run | None:
             .where(Attempt.sync_id == sync_id, Attempt.outcome == "running")
             .values(outcome="died", finished_at=now)
         )
-        tried = Attempt(sync_id=sync_id, number=row.runs, started_at=now, outcome="running", did=[], calls=[])
+        tried = Attempt(
+            sync_id=sync_id, number=row.runs, started_at=now, outcome="running", wanted=[], found=[], did=[], calls=[]
+        )
         db.add(tried)
         db.flush()
         return Run(
@@ -230,6 +236,8 @@ def _outcome(services: Services, run: Run, kinds: dict[str, Work]) -> _Outcome:
         return _Outcome("succeeded", kinds[run.kind](services, run))
     except Waiting as waiting:
         return _Outcome("waiting", str(waiting), waiting.cause, waiting.seconds, waiting.wakes_on, counts=False)
+    except OutOfScope as out:
+        return _Outcome("succeeded", str(out), out.cause)
     except Parked as parked:
         return _Outcome("parked", str(parked), parked.cause, wakes_on=parked.wakes_on)
     except LeaseLost as lost:
@@ -300,6 +308,8 @@ def _finish(services: Services, run: Run, outcome: _Outcome, calls: list[Call]) 
                 outcome=outcome.status if status else "taken over",
                 cause=outcome.cause.code if outcome.cause else None,
                 text=outcome.text[:TEXT_LIMIT],
+                wanted=run.wanted,
+                found=run.found,
                 did=run.did,
                 calls=[asdict(call) for call in calls],
             )

@@ -24,14 +24,16 @@ def customer(**difference: Any) -> Customer:
         **{
             "id": CUSTOMER, "first_name": "Ada", "last_name": "Lovelace", "company": "Acme", "email": "ap@acme.test",
             "billing_address": {}, "preferred_currency_code": "USD", "deleted": False, "resource_version": _ms(JAN),
-            "updated_at": JAN, "parent_id": None,
+            "updated_at": JAN, "parent_id": None, "pii_cleared": False,
         }
         | difference
     )  # fmt: skip
 
 
-def item(item_price_id: str = BASIC, item_type: str = "plan", quantity: int | None = 1) -> SubscriptionItem:
-    return SubscriptionItem(item_price_id, item_type, quantity)
+def item(
+    item_price_id: str = BASIC, item_type: str = "plan", quantity: int | None = 1, unit_price: int | None = 9900
+) -> SubscriptionItem:
+    return SubscriptionItem(item_price_id, item_type, quantity, unit_price)
 
 
 def subscription(*items: str | SubscriptionItem, **difference: Any) -> Subscription:
@@ -52,7 +54,8 @@ def subscription(*items: str | SubscriptionItem, **difference: Any) -> Subscript
 def interval(item_price_id: str, start: datetime, end: datetime | None = None, **difference: Any) -> Interval:
     return Interval(
         **{
-            "item_price_id": item_price_id, "plan_id": PLANS.get(item_price_id, "plan-other"), "start": start, "end": end,
+            "item_price_id": item_price_id, "plan_id": PLANS.get(item_price_id, "plan-other"), "customer_id": CUSTOMER,
+            "start": start, "end": end,
         }
         | difference
     )  # fmt: skip
@@ -64,7 +67,7 @@ def current_plan(item_price_id: str, start: datetime, end: datetime | None = Non
     return Current(
         **{
             "id": crc32(code.encode()), "account_id": ACCOUNT, "subscription_id": SUBSCRIPTION,
-            "item_price_id": item_price_id, "plan_id": PLANS.get(item_price_id, "plan-other"), "code": code,
+            "customer_id": CUSTOMER, "item_price_id": item_price_id, "plan_id": PLANS.get(item_price_id, "plan-other"), "code": code,
             "start": start, "end": end, "m3ter_id": f"m3ter-{code}",
         }
         | difference

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from connector import syncs
+from connector import days, syncs
 from connector.clients.m3ter_objects import Bill
 from connector.database import insert
 from connector.models import SeenBill
@@ -39,7 +39,7 @@ def _note(services: Services, db: Session, connection: str, bill: Bill) -> bool:
     now = services.now()
     values: dict[str, Any] = {
         "account_id": bill.account_id, "version": bill.version, "last_calculated": bill.last_calculated,
-        "approved_at": bill.approved_at, "seen_at": now,
+        "approved_at": bill.approved_at, "billed_until": days.billed_until(bill), "seen_at": now,
     }  # fmt: skip
     is_new = db.scalar(
         insert(db, SeenBill)

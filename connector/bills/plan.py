@@ -6,17 +6,15 @@ its next step. Nothing is left out silently.
 
 import hashlib
 import json
-import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
+from datetime import datetime, timedelta
 from decimal import Decimal, localcontext
 from fractions import Fraction
 from typing import Any
-from zoneinfo import ZoneInfo
 
-from connector import mappings, money
+from connector import days, mappings, money
 from connector.account_plans import Current
 from connector.clients.chargebee import Invoice
 from connector.clients.m3ter_objects import Bill, BillLine
@@ -26,7 +24,6 @@ from connector.errors import Cause
 SAME_BOUNDARY = timedelta(days=1)
 # Dates that can be counted with in every time zone.
 YEARS = range(1970, 9000)
-_OFFSET = re.compile(r"(?:UTC|GMT)?([+-])([01]?[0-9])(?::?([0-5][0-9]))?")
 
 
 @dataclass(frozen=True)
@@ -188,7 +185,7 @@ def _whole_bill_problems(bill: Bill, around: Surroundings) -> list[Problem]:
     if not all(day is not None and day.year in YEARS for day in (bill.start_date, bill.end_date)):
         text = f"the bill has no period that can be billed: {bill.start_date} to {bill.end_date}"
         return [_problem("no_period", text, "Calculate the bill again in m3ter.")]
-    if _zone(bill.timezone) is None:
+    if days.zone(bill.timezone) is None:
         text = f"nobody knows the bill's time zone {bill.timezone!r}, so its days may begin at any time"
         return [
             _problem("unknown_timezone", text, "Set the organization's time zone in m3ter to one of the tz database.")
@@ -296,33 +293,15 @@ def _route(line: BillLine, bill: Bill, around: Surroundings) -> str | Problem:
 
 
 def _overlaps(plan: Current, line: BillLine, bill: Bill) -> bool:
-    start = line.start or bill_moment(bill, bill.start_date)
-    end = line.end or bill_moment(bill, bill.end_date)
+    start = line.start or days.bill_moment(bill, bill.start_date)
+    end = line.end or days.bill_moment(bill, bill.end_date)
     return plan.start < end and (plan.end is None or plan.end > start)
-
-
-def bill_moment(bill: Bill, day: date | None) -> datetime:
-    """Midnight of a day in the bill's time zone."""
-    assert day is not None  # noqa: S101 - a bill without its dates has been turned away before
-    return datetime(day.year, day.month, day.day, tzinfo=_zone(bill.timezone)).astimezone(UTC)
-
-
-def _zone(name: str | None) -> tzinfo | None:
-    """The time zone of this name or offset from UTC (m3ter.md §1.6), None for one that there is not."""
-    offset = _OFFSET.fullmatch(name or "")
-    if offset:
-        sign, hours, minutes = offset.groups(default="0")
-        return timezone((-1 if sign == "-" else 1) * timedelta(hours=int(hours), minutes=int(minutes)))
-    try:
-        return ZoneInfo(name or "UTC")
-    except (KeyError, ValueError, OSError):
-        return None
 
 
 def _place(bill: Bill, subscription_id: str, around: Surroundings) -> Invoice | Problem:
     """The pending invoice that closes the bill's period, or why there is none."""
     pending = around.pending.get(subscription_id, ())
-    boundary = bill_moment(bill, bill.end_date)
+    boundary = days.bill_moment(bill, bill.end_date)
     fitting = [invoice for invoice in pending if _closes(invoice, subscription_id, boundary)]
     listed = ", ".join(f"{invoice.id} of {invoice.date:%Y-%m-%d}" for invoice in pending if invoice.date)
     if len(fitting) == 1:

@@ -7,7 +7,7 @@ invoices and raise TypeError for a missing one, so neither is used. Its retries 
 import re
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -30,7 +30,7 @@ SITE = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
 
 @dataclass(frozen=True)
 class Customer:
-    """A customer, as far as an m3ter account needs it."""
+    """A customer, as far as an m3ter account needs it; `parent_id` is the customer above it that gets its invoices."""
 
     id: str
     first_name: str | None
@@ -43,12 +43,14 @@ class Customer:
     resource_version: int | None
     updated_at: datetime | None
     parent_id: str | None
+    pii_cleared: bool
 
     @classmethod
     def from_json(cls, raw: object) -> "Customer":
         """The customer, from an answer's or an event's `customer`; raises Unreadable."""
         fields = Fields("Chargebee customer", raw)
         relationship = fields.texts("relationship")
+        pays_itself = relationship.get("invoice_owner_id") == fields.id("id")
         return cls(
             id=fields.id("id"),
             first_name=fields.text_or_none("first_name"),
@@ -60,7 +62,8 @@ class Customer:
             deleted=fields.flag("deleted"),
             resource_version=fields.whole_or_none("resource_version"),
             updated_at=fields.unix_time_or_none("updated_at"),
-            parent_id=relationship.get("parent_id"),
+            parent_id=None if pays_itself else relationship.get("parent_id"),
+            pii_cleared=fields.text_or_none("pii_cleared") == "cleared",
         )
 
 
@@ -71,17 +74,27 @@ class SubscriptionItem:
     item_price_id: str
     item_type: str
     quantity: int | None
+    unit_price: int | None
 
     @classmethod
     def from_json(cls, raw: object) -> "SubscriptionItem":
         """The item; raises Unreadable."""
         fields = Fields("Chargebee subscription item", raw)
-        return cls(fields.id("item_price_id"), fields.text("item_type"), fields.whole_or_none("quantity"))
+        return cls(
+            fields.id("item_price_id"),
+            fields.text("item_type"),
+            fields.whole_or_none("quantity"),
+            fields.whole_or_none("unit_price"),
+        )
 
 
 @dataclass(frozen=True)
 class Subscription:
-    """A subscription, with every time that can decide which plan holds when."""
+    """A subscription, with every time that can decide which plan holds when.
+
+    `backdated` and `effective_at` are not Chargebee's: the mirror notes there that a change was backdated, and since when
+    it holds, as far as its event says that.
+    """
 
     id: str
     customer_id: str
@@ -101,6 +114,8 @@ class Subscription:
     updated_at: datetime | None
     deleted: bool
     resource_version: int | None
+    backdated: bool = False
+    effective_at: datetime | None = None
 
     @classmethod
     def from_json(cls, raw: object) -> "Subscription":
@@ -125,6 +140,8 @@ class Subscription:
             updated_at=fields.unix_time_or_none("updated_at"),
             deleted=fields.flag("deleted"),
             resource_version=fields.whole_or_none("resource_version"),
+            backdated=fields.flag("backdated"),
+            effective_at=fields.unix_time_or_none("effective_at"),
         )
 
 
@@ -197,7 +214,7 @@ class Invoice:
 
 @dataclass(frozen=True)
 class ItemPrice:
-    """A price of the catalogue, of a plan, an addon or a charge."""
+    """A price of the catalogue, of a plan, an addon or a charge; `raw` is all that Chargebee sent of it."""
 
     id: str
     name: str
@@ -205,6 +222,8 @@ class ItemPrice:
     currency_code: str
     pricing_model: str
     status: str
+    item_family_id: str | None
+    raw: dict[str, Any] = field(compare=False, repr=False)
 
     @classmethod
     def from_json(cls, raw: object) -> "ItemPrice":
@@ -217,6 +236,8 @@ class ItemPrice:
             currency_code=fields.id("currency_code"),
             pricing_model=fields.id("pricing_model"),
             status=fields.id("status"),
+            item_family_id=fields.text_or_none("item_family_id"),
+            raw=fields.all(),
         )
 
 

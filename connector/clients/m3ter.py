@@ -13,7 +13,7 @@ from typing import Any
 
 from connector.clients.fields import Fields
 from connector.clients.http import Answer, Http, Unreadable, after_a_write, base_url, url_path
-from connector.clients.m3ter_objects import Account, AccountPlan, Bill, ExternalMapping, Raw
+from connector.clients.m3ter_objects import Account, AccountPlan, Bill, ExternalMapping, Plan, PlanTemplate, Raw
 from connector.errors import AccessRefused, Misconfigured, NotFound, Rejected
 
 PROVIDER = "m3ter"
@@ -115,9 +115,7 @@ class M3terClient:
 
         m3ter API: AccountPlan > Create AccountPlan
         """
-        body = _account_plan_body(account_id, plan_id, start, end, code)
-        if bill_epoch is not None:
-            body["billEpoch"] = bill_epoch.isoformat()
+        body = _account_plan_body(account_id, plan_id, start, end, code, bill_epoch)
         answer = self._write("account_plans.create", "POST", "accountplans", json=body)
         with after_a_write():
             return AccountPlan.from_json(answer.json())
@@ -131,36 +129,38 @@ class M3terClient:
         start: datetime,
         end: datetime | None = None,
         code: str,
+        bill_epoch: date | None = None,
     ) -> tuple[AccountPlan, AccountPlan]:
         """The old account plan, ended at `start`, and the new one that takes over there.
 
         m3ter API: AccountPlan > Replace AccountPlan
         """
-        body = _account_plan_body(account_id, plan_id, start, end, code)
+        body = _account_plan_body(account_id, plan_id, start, end, code, bill_epoch)
         answer = self._write("account_plans.replace", "POST", "accountplans", old_id, "replace", json=body)
         with after_a_write():
             both = Fields("m3ter answer to account_plans.replace", answer.json())
             old, new = both.object("originalAccountPlan"), both.object("newAccountPlan")
             return AccountPlan.from_json(old), AccountPlan.from_json(new)
 
-    def end_account_plan(self, account_plan_id: str, end: datetime | None) -> AccountPlan:
-        """The account plan ending at `end`, or open again for None; nothing is sent where it does so already.
-
-        m3ter API: AccountPlan > Update AccountPlan
-        """
-        return self._change_account_plan(account_plan_id, {"endDate": end})
-
     def change_account_plan(self, account_plan_id: str, *, start: datetime, end: datetime | None) -> AccountPlan:
         """The account plan from `start` to `end` (None: open); nothing is sent where it runs so already.
 
         m3ter API: AccountPlan > Update AccountPlan
         """
-        return self._change_account_plan(account_plan_id, {"startDate": start, "endDate": end})
-
-    def _change_account_plan(self, account_plan_id: str, times: Mapping[str, datetime | None]) -> AccountPlan:
+        times = {"startDate": start, "endDate": end}
         raw = self._change("account_plans.update", "accountplans", account_plan_id, lambda kept: _timed(kept, times))
         with after_a_write():
             return AccountPlan.from_json(raw)
+
+    def delete_account_plan(self, account_plan_id: str) -> None:
+        """The account plan is gone afterwards, also if it was before.
+
+        m3ter API: AccountPlan > Delete AccountPlan
+        """
+        try:
+            self._write("account_plans.delete", "DELETE", "accountplans", account_plan_id)
+        except NotFound:
+            return
 
     def create_external_mapping(
         self, *, m3ter_entity: str, m3ter_id: str, external_system: str, external_table: str, external_id: str
@@ -194,6 +194,15 @@ class M3terClient:
         """
         return self._mappings("external_mappings.list_by_external_entity", "externalid", system, table, external_id)
 
+    def external_mappings(self, system: str) -> Iterator[ExternalMapping]:
+        """Every mapping to this other system, newest first; pages are asked for as they are read.
+
+        m3ter API: ExternalMapping > List External Mappings
+        """
+        params = {"externalSystemId": system}
+        rows = self._all("external_mappings.list", "externalmappings", params=params, page_size=MAPPINGS_PAGE_SIZE)
+        return (one for one in map(ExternalMapping.from_json, rows) if one.external_system == system)
+
     def delete_external_mapping(self, mapping_id: str) -> None:
         """The mapping is gone afterwards, also if it was before.
 
@@ -204,6 +213,20 @@ class M3terClient:
         except NotFound:
             return
 
+    def get_plan(self, plan_id: str) -> Plan:
+        """The plan; raises NotFound.
+
+        m3ter API: Plan > Retrieve Plan
+        """
+        return Plan.from_json(self._get("plans.retrieve", "plans", plan_id))
+
+    def get_plan_template(self, plan_template_id: str) -> PlanTemplate:
+        """The plan template; raises NotFound.
+
+        m3ter API: PlanTemplate > Retrieve PlanTemplate
+        """
+        return PlanTemplate.from_json(self._get("plan_templates.retrieve", "plantemplates", plan_template_id))
+
     def must_exist(self, collection: str, entity_id: str) -> None:
         """Raise NotFound unless the catalogue has this entity; the collection is as in m3ter's paths, e.g. `pricings`.
 
@@ -211,12 +234,14 @@ class M3terClient:
         """
         self._get(f"{collection}.retrieve", collection, entity_id)
 
-    def list_bills(self, *, status: str, bill_date_start: date) -> Iterator[Bill]:
-        """Every bill of that status with a bill date from that day on, without its lines, newest first.
+    def list_bills(self, *, status: str, bill_date_start: date, account_id: str | None = None) -> Iterator[Bill]:
+        """Every bill (of that account) of that status with a bill date from that day on, without its lines, newest first.
 
         m3ter API: Bill > List Bills
         """
         params = {"status": status, "billDateStart": bill_date_start.isoformat(), "excludeLineItems": "true"}
+        if account_id is not None:
+            params["accountId"] = account_id
         for raw in self._all("bills.list", "bills", params=params):
             yield replace(Bill.from_json(raw), lines=())
 
@@ -341,9 +366,15 @@ class M3terClient:
         return _Token(fields.id("access_token"), asked_at + lifetime - min(RENEW_BEFORE_END, lifetime / 2))
 
 
-def _account_plan_body(account_id: str, plan_id: str, start: datetime, end: datetime | None, code: str) -> Raw:
+def _account_plan_body(
+    account_id: str, plan_id: str, start: datetime, end: datetime | None, code: str, bill_epoch: date | None
+) -> Raw:
     body = {"accountId": account_id, "planId": plan_id, "startDate": _iso(start), "code": code}
-    return body if end is None else {**body, "endDate": _iso(end)}
+    if end is not None:
+        body["endDate"] = _iso(end)
+    if bill_epoch is not None:
+        body["billEpoch"] = bill_epoch.isoformat()
+    return body
 
 
 def _merged(kept: Raw, fields: Mapping[str, Any]) -> Raw:

@@ -74,6 +74,7 @@ class ExternalMapping:
     external_system: str
     external_table: str
     external_id: str
+    created_at: datetime | None = None
 
     @classmethod
     def from_json(cls, raw: object) -> "ExternalMapping":
@@ -86,7 +87,41 @@ class ExternalMapping:
             external_system=fields.id("externalSystem"),
             external_table=fields.id("externalTable"),
             external_id=fields.id("externalId"),
+            created_at=fields.iso_time_or_none("dtCreated"),
         )
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A plan of the catalogue; `account_id` names the only account that it was made for, where it was."""
+
+    id: str
+    plan_template_id: str
+    account_id: str | None
+
+    @classmethod
+    def from_json(cls, raw: object) -> "Plan":
+        """The plan; raises Unreadable."""
+        fields = Fields("m3ter plan", raw)
+        return cls(
+            id=fields.id("id"),
+            plan_template_id=fields.id("planTemplateId"),
+            account_id=fields.text_or_none("accountId"),
+        )
+
+
+@dataclass(frozen=True)
+class PlanTemplate:
+    """What plans are made from; their amounts are in its currency."""
+
+    id: str
+    currency: str
+
+    @classmethod
+    def from_json(cls, raw: object) -> "PlanTemplate":
+        """The plan template; raises Unreadable."""
+        fields = Fields("m3ter plan template", raw)
+        return cls(id=fields.id("id"), currency=fields.id("currency"))
 
 
 @dataclass(frozen=True)

@@ -334,10 +334,12 @@ def test_an_item_price_is_read(client, network):
         "pricing_model": "flat_fee",
         "status": "active",
         "price": 0,
+        "item_family_id": "saas",
     }
     network.add(responses.GET, f"{API}/item_prices/api-calls-USD", json={"item_price": raw})
-    expected = ItemPrice("api-calls-USD", "API calls", "charge", "USD", "flat_fee", "active")
+    expected = ItemPrice("api-calls-USD", "API calls", "charge", "USD", "flat_fee", "active", "saas", raw)
     assert client.retrieve_item_price("api-calls-USD") == expected
+    assert client.retrieve_item_price("api-calls-USD").raw == raw
 
 
 def test_a_customer_may_lack_all_but_its_id():

@@ -477,7 +477,7 @@ def test_ending_an_account_plan_sends_everything_else_back(client, m3ter):
     url = f"{API}/accountplans/ap-1"
     m3ter.add(responses.GET, url, json=account_plan(contractId="con-1"))
     m3ter.add(responses.PUT, url, json=account_plan(version=2, endDate="2026-02-01T00:00:00Z"))
-    assert client.end_account_plan("ap-1", FEB).end == FEB
+    assert client.change_account_plan("ap-1", start=JAN, end=FEB).end == FEB
     assert body(sent(m3ter)[1]) == {
         "version": 1,
         "accountId": "acc-1",
@@ -494,13 +494,13 @@ def test_ending_an_account_plan_sends_everything_else_back(client, m3ter):
 @pytest.mark.parametrize("written", ["2026-02-01T00:00:00Z", "2026-02-01T00:00:00.000Z", "2026-02-01T01:00:00+01:00"])
 def test_an_account_plan_that_ends_there_already_is_left_alone(client, m3ter, written):
     m3ter.add(responses.GET, f"{API}/accountplans/ap-1", json=account_plan(endDate=written))
-    assert client.end_account_plan("ap-1", FEB).end == FEB
+    assert client.change_account_plan("ap-1", start=JAN, end=FEB).end == FEB
     assert len(sent(m3ter)) == 1
 
 
 def test_an_open_account_plan_is_left_open(client, m3ter):
     m3ter.add(responses.GET, f"{API}/accountplans/ap-1", json=account_plan(endDate=None))
-    assert client.end_account_plan("ap-1", None).end is None
+    assert client.change_account_plan("ap-1", start=JAN, end=None).end is None
     assert len(sent(m3ter)) == 1
 
 
@@ -508,7 +508,7 @@ def test_an_end_can_be_taken_back(client, m3ter):
     url = f"{API}/accountplans/ap-1"
     m3ter.add(responses.GET, url, json=account_plan(endDate="2026-02-01T00:00:00Z"))
     m3ter.add(responses.PUT, url, json=account_plan(version=2))
-    assert client.end_account_plan("ap-1", None).end is None
+    assert client.change_account_plan("ap-1", start=JAN, end=None).end is None
     assert "endDate" not in body(sent(m3ter)[1])
 
 

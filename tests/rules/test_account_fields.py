@@ -19,7 +19,6 @@ def test_a_customer_with_everything_fills_the_account():
     }  # fmt: skip
     assert account_fields(customer(billing_address=address), None) == {
         "name": "Acme",
-        "code": "cust_1",
         "emailAddress": "ap@acme.test",
         "currency": "USD",
         "address": {
@@ -31,7 +30,7 @@ def test_a_customer_with_everything_fills_the_account():
 
 def test_what_the_customer_does_not_say_is_left_out():
     bare = customer(first_name=None, last_name=None, company=None, preferred_currency_code=None)
-    assert account_fields(bare, None) == {"name": "ap@acme.test", "code": "cust_1", "emailAddress": "ap@acme.test"}
+    assert account_fields(bare, None) == {"name": "ap@acme.test", "emailAddress": "ap@acme.test"}
 
 
 @pytest.mark.parametrize(
@@ -120,7 +119,6 @@ texts = st.text(max_size=160)
 def test_any_customer_fits_into_an_account(address, company, customer_id):
     fields = account_fields(customer(id=customer_id, company=company, billing_address=address), None)
     assert 1 <= len(fields["name"]) <= 200
-    assert 1 <= len(fields["code"]) <= 80
     shaped = fields.get("address", {})
     assert all(1 <= len(shaped[name]) <= limit for name, limit in LIMITS.items() if name in shaped)
     written = "".join(shaped.get(f"addressLine{number}", "") for number in range(1, 5))

@@ -16,7 +16,6 @@ from connector.bills.plan import (
     PushPlan,
     Surroundings,
     as_json,
-    bill_moment,
     charge_price,
     content_hash,
     keyed_lines,
@@ -24,6 +23,7 @@ from connector.bills.plan import (
     subscriptions_billed,
 )
 from connector.clients.m3ter_objects import Bill, BillLine
+from connector.days import bill_moment
 from connector.mappings import CHARGE_ENTITIES
 from tests.builders import (
     ADDON,

@@ -19,6 +19,7 @@ def upgrade() -> None:
         sa.Column("code", sa.Text(), nullable=False),
         sa.Column("start", sa.DateTime(timezone=True), nullable=False),
         sa.Column("end", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("bill_epoch", sa.Date(), nullable=True),
         sa.Column("m3ter_id", sa.Text(), nullable=True),
         sa.Column("status", sa.Text(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
@@ -93,6 +94,7 @@ def upgrade() -> None:
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("last_calculated", sa.Text(), nullable=True),
         sa.Column("approved_at", sa.Text(), nullable=True),
+        sa.Column("billed_until", sa.DateTime(timezone=True), nullable=False),
         sa.Column("seen_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_bills")),
@@ -116,6 +118,9 @@ def upgrade() -> None:
         sa.Column("external_table", sa.Text(), nullable=False),
         sa.Column("external_id", sa.Text(), nullable=False),
         sa.Column("currency", sa.Text(), nullable=True),
+        sa.Column("customer_id", sa.Text(), nullable=False),
+        sa.Column("valid_from", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("valid_until", sa.DateTime(timezone=True), nullable=True),
         sa.Column("made_by", sa.Text(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("sent_at", sa.DateTime(timezone=True), nullable=True),
@@ -128,7 +133,11 @@ def upgrade() -> None:
             "m3ter_id",
             "external_table",
             "external_id",
-            name=op.f("uq_external_mappings_connection_m3ter_entity_m3ter_id_external_table_external_id"),
+            "customer_id",
+            "valid_from",
+            name=op.f(
+                "uq_external_mappings_connection_m3ter_entity_m3ter_id_external_table_external_id_customer_id_valid_from"
+            ),
         ),
     )
     with op.batch_alter_table("external_mappings", schema=None) as batch_op:
@@ -273,6 +282,17 @@ def upgrade() -> None:
         )
 
     op.create_table(
+        "transfers",
+        sa.Column("connection", sa.Text(), nullable=False),
+        sa.Column("resource", sa.Text(), nullable=False),
+        sa.Column("old_id", sa.Text(), nullable=False),
+        sa.Column("live_id", sa.Text(), nullable=False),
+        sa.Column("seen_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_transfers")),
+        sa.UniqueConstraint("connection", "resource", "old_id", name=op.f("uq_transfers_connection_resource_old_id")),
+    )
+    op.create_table(
         "attempts",
         sa.Column("sync_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("number", sa.Integer(), nullable=False),
@@ -281,6 +301,8 @@ def upgrade() -> None:
         sa.Column("outcome", sa.Text(), nullable=False),
         sa.Column("cause", sa.Text(), nullable=True),
         sa.Column("text", sa.Text(), nullable=True),
+        sa.Column("wanted", sa.JSON(), nullable=False),
+        sa.Column("found", sa.JSON(), nullable=False),
         sa.Column("did", sa.JSON(), nullable=False),
         sa.Column("calls", sa.JSON(), nullable=False),
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
@@ -355,6 +377,7 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_attempts_sync_id"))
 
     op.drop_table("attempts")
+    op.drop_table("transfers")
     with op.batch_alter_table("syncs", schema=None) as batch_op:
         batch_op.drop_index(
             "uq_syncs_open_subject",

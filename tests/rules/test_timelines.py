@@ -1,16 +1,21 @@
 """From all states seen of a subscription, which m3ter plan each of its items wants and when."""
 
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from connector.account_plans import Interval
+from connector.clients.chargebee import Subscription
 from connector.errors import Parked
-from connector.subscriptions import desired_plans, item_intervals, unmapped_items
+from connector.mappings import PlanChoices
+from connector.timelines import Metering, stretches, wanted_plans
 from tests.builders import ADDON, APR, BASIC, FEB, JAN, MAR, MAY, PLANS, PRO, interval, item, subscription
 from tests.rules.lifecycles import Life, lives
 
@@ -26,6 +31,14 @@ TRIAL = {
 }  # fmt: skip
 FEBRUARY = {"current_term_start": FEB, "current_term_end": MAR}
 MARCH = {"current_term_start": MAR, "current_term_end": APR}
+
+
+CHOICES = PlanChoices.always({**PLANS, "free-USD": None})
+
+
+def plans_of(history: Sequence[Subscription], **metering: Any) -> list[Interval]:
+    """The intervals that these states want, with every item of the builders mapped."""
+    return list(wanted_plans(history, CHOICES, Metering(**metering)).intervals)
 
 
 def cancelled(at: datetime, **difference: object) -> dict[str, object]:
@@ -317,8 +330,7 @@ def cancelled(at: datetime, **difference: object) -> dict[str, object]:
     ],
 )
 def test_each_lifecycle_wants_these_plans(history, wanted):
-    plans = {**PLANS, "free-USD": None}
-    assert desired_plans(history, plans) == sorted(wanted, key=lambda one: (one.start, one.item_price_id))
+    assert plans_of(history) == sorted(wanted, key=lambda one: (one.start, one.item_price_id))
 
 
 @pytest.mark.parametrize(
@@ -336,7 +348,7 @@ def test_each_lifecycle_wants_these_plans(history, wanted):
     ],
 )
 def test_items_that_nobody_has_mapped_are_named(history, named):
-    assert unmapped_items(history, {**PLANS, "free-USD": None}) == named
+    assert list(wanted_plans(history, CHOICES, Metering()).unmapped) == named
 
 
 @pytest.mark.parametrize("status", ["active", "cancelled", "paused", "future", "non_renewing", "brand_new_status"])
@@ -345,12 +357,12 @@ def test_a_state_without_any_time_parks_with_the_subscriptions_id(status):
         status=status, started_at=None, activated_at=None, current_term_start=None, created_at=None, updated_at=None
     )
     with pytest.raises(Parked, match=nowhen.id):
-        desired_plans([nowhen], PLANS)
+        plans_of([nowhen])
 
 
 @given(lives())
 def test_the_plans_are_what_was_billed_in_the_life_of_the_subscription(life: Life):
-    found = [(one.item_price_id, one.start, one.end) for one in desired_plans(life.states, PLANS)]
+    found = [(one.item_price_id, one.start, one.end) for one in plans_of(life.states)]
     assert sorted(found, key=lambda one: one[:2]) == life.periods()
 
 
@@ -358,7 +370,7 @@ def test_the_plans_are_what_was_billed_in_the_life_of_the_subscription(life: Lif
 def test_the_order_in_which_the_states_arrive_makes_no_difference(life: Life, order: random.Random):
     arrived = order.sample(life.states, len(life.states))
     by_version = sorted(arrived, key=lambda state: state.resource_version or 0)
-    assert desired_plans(by_version, PLANS) == desired_plans(life.states, PLANS)
+    assert plans_of(by_version) == plans_of(life.states)
 
 
 moments = st.sampled_from([JAN, MIDDLE, FEB, FEB + DAY, MAR, APR, MAY]) | st.none()
@@ -375,9 +387,10 @@ states = st.builds(
 @given(st.lists(states, max_size=6))
 def test_whatever_chargebee_says_no_item_has_two_plans_at_once_and_every_end_comes_after_its_start(history):
     by_item: dict[str, list[tuple[datetime, datetime | None]]] = {}
-    for name, start, end in item_intervals(history):
-        assert end is None or start < end
-        by_item.setdefault(name, []).append((start, end))
+    for one in stretches(history, Metering()):
+        assert one.end is None or one.start <= one.end
+        if not one.is_empty:
+            by_item.setdefault(one.item_price_id, []).append((one.start, one.end))
     for found in by_item.values():
         for (_, end), (start, _) in pairwise(found):
             assert end is not None
@@ -387,4 +400,4 @@ def test_whatever_chargebee_says_no_item_has_two_plans_at_once_and_every_end_com
 @given(lives())
 def test_a_state_that_repeats_the_newest_one_changes_nothing(life: Life):
     again = replace(life.newest, updated_at=life.now + DAY, resource_version=99)
-    assert desired_plans([*life.states, again], PLANS) == desired_plans(life.states, PLANS)
+    assert plans_of([*life.states, again]) == plans_of(life.states)
