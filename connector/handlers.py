@@ -127,12 +127,24 @@ def on_transfer(event: Delivered) -> list[int]:
     names = ("resource_type", "resource_id", "active_resource_id")
     if isinstance(transfer, dict) and all(isinstance(transfer.get(name), str) for name in names):
         resource, old_id, live_id = (transfer[name] for name in names)
+        if resource == "subscription":
+            _transfer_customer_of(event, old_id)
         if resource in transfers.RESOURCES:
             transfers.note(event.db, event.connection, resource, old_id, live_id, event.now)
     asked = [sync for kind in transfers.RESOURCES if (found := event.keep(kind)) for sync in event.ask(kind, found)]
     if not asked:
         raise Unusable("the event has neither a customer nor a subscription")
     return asked
+
+
+def _transfer_customer_of(event: Delivered, old_id: str) -> None:
+    """A subscription whose live copy has another customer went with its customer, whose own event may come later."""
+    before = mirror.seen(event.db, event.connection, "subscription", old_id) or {}
+    old_customer, live_customer = (
+        body.get("customer_id") for body in (before, event.content.get("subscription") or {})
+    )
+    if isinstance(old_customer, str) and isinstance(live_customer, str) and old_customer != live_customer:
+        transfers.note(event.db, event.connection, "customer", old_customer, live_customer, event.now)
 
 
 def on_item_price(event: Delivered) -> list[int]:

@@ -12,7 +12,7 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import Engine, select
 
-from connector import clock, jobs, mappings, services, settings
+from connector import clock, jobs, mappings, services, settings, syncs
 from connector.bills import approvals
 from connector.mappings import Pair
 from connector.models import InboxEvent, Receipt, Sync
@@ -52,9 +52,20 @@ class World:
 
     def deliver(self) -> None:
         """Let the sandboxes send all webhooks that are due to the web edge."""
-        self.box.deliver(self._send)
+        self.box.deliver(self.send)
 
-    def _send(self, url: str, headers: dict[str, str], body: bytes) -> int:
+    def hold_back(self) -> list[tuple[str, dict[str, str], bytes]]:
+        """The deliveries that are due, kept for the test to send as it likes; their senders think that they arrived."""
+        held: list[tuple[str, dict[str, str], bytes]] = []
+
+        def keep(url: str, headers: dict[str, str], body: bytes) -> int:
+            held.append((url, headers, body))
+            return 204
+
+        self.box.deliver(keep)
+        return held
+
+    def send(self, url: str, headers: dict[str, str], body: bytes) -> int:
         return self.client.post("/" + url.split("/", 3)[3], data=body, headers=headers).status_code
 
     def work(self) -> None:
@@ -82,6 +93,12 @@ class World:
         approvals.poll(self.services, "default")
         self.work()
 
+    def retry(self, sync_id: int) -> None:
+        """An admin lets the sync go on."""
+        with self.services.transaction() as db:
+            assert syncs.retry(db, sync_id, "ada", self.services.now()) == "queued"
+        self.work()
+
     def wait(self, **span: float) -> None:
         """Let time pass without anything else happening in between, then do what is due."""
         self.box.advance(timedelta(**span))
@@ -105,6 +122,19 @@ class World:
         accounts = {account["id"] for account in self.m3ter.accounts.values() if account["code"] == customer_id}
         mine = [plan for plan in self.m3ter.account_plans.values() if plan["accountId"] in accounts]
         return sorted(mine, key=lambda plan: (plan["startDate"], plan["id"]))
+
+    def periods(self, customer_id: str = "acme") -> list[tuple[str, str, str | None]]:
+        """Plan, start and end of each of the customer's account plans."""
+        names = {plan_id: name for name, plan_id in self.ids.items()}
+        return [(names[plan["planId"]], plan["startDate"], plan.get("endDate")) for plan in self.plans(customer_id)]
+
+    def mapped(self, entity: str) -> list[tuple[str, str]]:
+        """Table and id of each Chargebee record that m3ter shows for this kind of entity."""
+        return sorted(
+            (one["externalTable"], one["externalId"])
+            for one in self.m3ter.external_mappings.values()
+            if one["m3terEntity"] == entity and one["externalSystem"] == "Chargebee"
+        )
 
     def bill(self, *lines: dict[str, Any], customer_id: str = "acme") -> str:
         """An approved bill for the last month with these lines, or one of ten dollars; answers its id."""

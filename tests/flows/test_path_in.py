@@ -13,29 +13,14 @@ from tests.flows.conftest import PRO, SCALE, SUPPORT, UNMAPPED, World
 JAN_15 = datetime(2026, 1, 15, 9, 30, tzinfo=UTC)
 
 
-def periods(world: World, customer_id: str = "acme") -> list[tuple[str, str, str | None]]:
-    """Plan, start and end of each of the customer's account plans."""
-    names = {plan_id: name for name, plan_id in world.ids.items()}
-    return [(names[plan["planId"]], plan["startDate"], plan.get("endDate")) for plan in world.plans(customer_id)]
-
-
-def mapped(world: World, entity: str) -> list[tuple[str, str]]:
-    """Table and id of each Chargebee record that m3ter shows for this kind of entity."""
-    return sorted(
-        (one["externalTable"], one["externalId"])
-        for one in world.m3ter.external_mappings.values()
-        if one["m3terEntity"] == entity and one["externalSystem"] == "Chargebee"
-    )
-
-
 def test_sign_up_becomes_account_plan_and_mappings_in_four_calls(world: World) -> None:
     world.sign_up()
     world.settle()
     account = world.m3ter.account_by_code("acme")
     assert (account["name"], account["emailAddress"], account["currency"]) == ("acme Ltd", "acme@example.test", "USD")
-    assert periods(world) == [("pro", "2026-01-01T00:00:00Z", None)]
-    assert mapped(world, "Account") == [("Customer", "acme")]
-    assert mapped(world, "AccountPlan") == [("Subscription", f"sub-1 - {PRO}")]
+    assert world.periods() == [("pro", "2026-01-01T00:00:00Z", None)]
+    assert world.mapped("Account") == [("Customer", "acme")]
+    assert world.mapped("AccountPlan") == [("Subscription", f"sub-1 - {PRO}")]
     assert len(world.calls("m3ter")) == 4
     assert world.calls("chargebee") == []
     assert {row.status for row in world.syncs()} == {"succeeded"}
@@ -48,13 +33,13 @@ def test_duplicate_and_repeated_work_changes_nothing(world: World) -> None:
 
     def send(url: str, headers: dict[str, str], body: bytes) -> int:
         deliveries.append((url, headers, body))
-        return world._send(url, headers, body)
+        return world.send(url, headers, body)
 
     world.box.deliver(send)
     world.work()
     world.forget_calls()
     for url, headers, body in deliveries * 2:
-        assert world._send(url, headers, body) == 204
+        assert world.send(url, headers, body) == 204
     world.work()
     assert world.calls("m3ter") == []
     assert len(world.plans()) == 1
@@ -67,12 +52,12 @@ def test_change_replaces_the_plan_at_chargebees_moment_in_two_calls(world: World
     world.box.advance(to=JAN_15)
     world.chargebee.update_subscription("sub-1", item_price_ids=[SCALE])
     world.settle()
-    assert periods(world) == [
+    assert world.periods() == [
         ("pro", "2026-01-01T00:00:00Z", "2026-01-15T09:30:00Z"),
         ("scale", "2026-01-15T09:30:00Z", None),
     ]
     assert [call.operation for call in world.calls("m3ter")] == ["replace_account_plan", "create_external_mapping"]
-    assert mapped(world, "AccountPlan") == [("Subscription", f"sub-1 - {PRO}"), ("Subscription", f"sub-1 - {SCALE}")]
+    assert world.mapped("AccountPlan") == [("Subscription", f"sub-1 - {PRO}"), ("Subscription", f"sub-1 - {SCALE}")]
 
 
 def test_plan_is_ended_and_started_in_two_calls_where_m3ter_does_not_replace(world: World) -> None:
@@ -82,7 +67,7 @@ def test_plan_is_ended_and_started_in_two_calls_where_m3ter_does_not_replace(wor
     world.box.faults.order("m3ter", "replace_account_plan", "status", status=404)
     world.chargebee.update_subscription("sub-1", item_price_ids=[SCALE])
     world.settle()
-    assert periods(world) == [
+    assert world.periods() == [
         ("pro", "2026-01-01T00:00:00Z", "2026-01-15T09:30:00Z"),
         ("scale", "2026-01-15T09:30:00Z", None),
     ]
@@ -94,7 +79,7 @@ def test_two_changes_recovered_together_are_two_plans(world: World) -> None:
         world.box.advance(to=datetime(2026, 1, day, tzinfo=UTC))
         world.chargebee.update_subscription("sub-1", item_price_ids=[price])
     world.settle()
-    assert periods(world) == [
+    assert world.periods() == [
         ("pro", "2026-01-01T00:00:00Z", "2026-01-10T00:00:00Z"),
         ("scale", "2026-01-10T00:00:00Z", "2026-01-20T00:00:00Z"),
         ("pro", "2026-01-20T00:00:00Z", None),
@@ -119,11 +104,11 @@ def test_events_in_any_order_with_repeats_end_in_the_same_plans(world: World, se
     world.box.deliver(keep)
     shuffled = chance.sample(sent * 2, len(sent) * 2)
     for delivery in shuffled:
-        assert world._send(*delivery) == 204
+        assert world.send(*delivery) == 204
         if chance.random() < 0.5:
             world.work()
     world.work()
-    assert periods(world) == [
+    assert world.periods() == [
         ("pro", "2026-01-01T00:00:00Z", "2026-01-10T00:00:00Z"),
         ("scale", "2026-01-10T00:00:00Z", "2026-01-20T00:00:00Z"),
         ("pro", "2026-01-20T00:00:00Z", "2026-01-25T00:00:00Z"),
@@ -138,7 +123,7 @@ def test_late_change_cannot_undo_a_cancellation(world: World) -> None:
         if b"subscription_changed" in body:
             held_back.append((url, headers, body))
             return 204
-        return world._send(url, headers, body)
+        return world.send(url, headers, body)
 
     world.sign_up()
     world.box.advance(to=JAN_15)
@@ -148,9 +133,9 @@ def test_late_change_cannot_undo_a_cancellation(world: World) -> None:
     world.box.deliver(hold_back)
     world.work()
     [late] = held_back
-    world._send(*late)
+    world.send(*late)
     world.work()
-    assert periods(world) == [("pro", "2026-01-01T00:00:00Z", "2026-01-20T00:00:00Z")]
+    assert world.periods() == [("pro", "2026-01-01T00:00:00Z", "2026-01-20T00:00:00Z")]
 
 
 def test_cancellation_now_ends_the_plan_at_chargebees_moment(world: World) -> None:
@@ -159,7 +144,7 @@ def test_cancellation_now_ends_the_plan_at_chargebees_moment(world: World) -> No
     world.box.advance(to=JAN_15)
     world.chargebee.cancel_subscription("sub-1")
     world.settle()
-    assert periods(world) == [("pro", "2026-01-01T00:00:00Z", "2026-01-15T09:30:00Z")]
+    assert world.periods() == [("pro", "2026-01-01T00:00:00Z", "2026-01-15T09:30:00Z")]
 
 
 def test_cancellation_at_term_end_sets_the_future_end_once(world: World) -> None:
@@ -168,11 +153,11 @@ def test_cancellation_at_term_end_sets_the_future_end_once(world: World) -> None
     world.box.advance(to=JAN_15)
     world.chargebee.cancel_subscription("sub-1", end_of_term=True)
     world.settle()
-    assert periods(world) == [("pro", "2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z")]
+    assert world.periods() == [("pro", "2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z")]
     world.forget_calls()
     world.box.advance(to=datetime(2026, 2, 2, tzinfo=UTC))
     world.settle()
-    assert periods(world) == [("pro", "2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z")]
+    assert world.periods() == [("pro", "2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z")]
     assert world.calls("m3ter") == []
 
 
@@ -198,7 +183,7 @@ def test_quantity_change_costs_no_call(world: World) -> None:
 def test_item_marked_as_not_metered_is_left_alone(world: World) -> None:
     world.sign_up(items=(PRO, SUPPORT))
     world.settle()
-    assert [plan for plan, _, _ in periods(world)] == ["pro"]
+    assert [plan for plan, _, _ in world.periods()] == ["pro"]
     assert world.sync("subscription", "sub-1").status == "succeeded"
 
 
@@ -209,10 +194,10 @@ def test_unmapped_item_price_parks_by_name_and_goes_on_once_it_is_mapped(world: 
     assert (parked.status, parked.cause) == ("parked", "unmapped_item_price")
     assert UNMAPPED in str(parked.text)
     assert "connector mappings add Plan" in str(parked.next_step)
-    assert periods(world) == []
+    assert world.periods() == []
     assert world.map("Plan", world.ids["beta"], UNMAPPED) == [parked.id]
     world.work()
-    assert periods(world) == [("beta", "2026-01-01T00:00:00Z", None)]
+    assert world.periods() == [("beta", "2026-01-01T00:00:00Z", None)]
     assert world.sync("subscription", "sub-1").status == "succeeded"
 
 
@@ -222,11 +207,11 @@ def test_upgrade_to_an_unmapped_price_still_ends_the_old_plan(world: World) -> N
     world.box.advance(to=JAN_15)
     world.chargebee.update_subscription("sub-1", item_price_ids=[UNMAPPED])
     world.settle()
-    assert periods(world) == [("pro", "2026-01-01T00:00:00Z", "2026-01-15T09:30:00Z")]
+    assert world.periods() == [("pro", "2026-01-01T00:00:00Z", "2026-01-15T09:30:00Z")]
     assert world.sync("subscription", "sub-1").status == "parked"
     world.map("Plan", world.ids["beta"], UNMAPPED)
     world.work()
-    assert periods(world)[1] == ("beta", "2026-01-15T09:30:00Z", None)
+    assert world.periods()[1] == ("beta", "2026-01-15T09:30:00Z", None)
 
 
 def test_two_subscriptions_of_one_customer_share_the_account_and_keep_their_own_plans(world: World) -> None:
@@ -240,7 +225,7 @@ def test_two_subscriptions_of_one_customer_share_the_account_and_keep_their_own_
     world.box.advance(to=JAN_15)
     world.chargebee.cancel_subscription("sub-2")
     world.settle()
-    assert sorted(periods(world)) == [
+    assert sorted(world.periods()) == [
         ("pro", "2026-01-01T00:00:00Z", None),
         ("storage", "2026-01-01T00:00:00Z", "2026-01-15T09:30:00Z"),
     ]
@@ -311,9 +296,9 @@ def test_create_that_is_not_answered_leaves_one_of_each(world: World, operation:
     for _ in range(3):
         world.wait(minutes=10)
     assert len(world.m3ter.accounts) == 1
-    assert periods(world) == [("pro", "2026-01-01T00:00:00Z", None)]
-    assert mapped(world, "Account") == [("Customer", "acme")]
-    assert mapped(world, "AccountPlan") == [("Subscription", f"sub-1 - {PRO}")]
+    assert world.periods() == [("pro", "2026-01-01T00:00:00Z", None)]
+    assert world.mapped("Account") == [("Customer", "acme")]
+    assert world.mapped("AccountPlan") == [("Subscription", f"sub-1 - {PRO}")]
     assert {row.status for row in world.syncs()} == {"succeeded"}
 
 
@@ -327,7 +312,7 @@ def test_replace_that_is_not_answered_leaves_one_new_plan(world: World, kind: st
     world.settle()
     for _ in range(3):
         world.wait(minutes=10)
-    assert periods(world) == [
+    assert world.periods() == [
         ("pro", "2026-01-01T00:00:00Z", "2026-01-15T09:30:00Z"),
         ("scale", "2026-01-15T09:30:00Z", None),
     ]
@@ -465,7 +450,7 @@ def test_what_arrives_while_a_sync_runs_makes_it_run_once_more(world: World) -> 
 
     assert syncs.attempt(world.services, row.id, {"subscription": work_while_more_arrives}) == "pending"
     world.work()
-    assert [plan for plan, _, _ in periods(world)] == ["pro", "scale"]
+    assert [plan for plan, _, _ in world.periods()] == ["pro", "scale"]
     assert len(world.syncs(subject="sub-1", status="succeeded")) == 2
 
 
@@ -488,7 +473,7 @@ def test_two_states_with_one_version_are_settled_by_asking_chargebee(world: Worl
         assert world.post("/webhooks/chargebee", json.dumps(body).encode()) == 204
     world.work()
     assert [call.operation for call in world.calls("chargebee")] == ["retrieve_subscription"]
-    assert [plan for plan, _, _ in periods(world)] == ["pro"]
+    assert [plan for plan, _, _ in world.periods()] == ["pro"]
 
 
 def test_subscription_of_an_unseen_customer_asks_chargebee_for_it(world: World) -> None:
@@ -534,9 +519,9 @@ def test_plans_that_come_newest_first_are_all_there_in_the_end(world: World) -> 
         world.chargebee.update_subscription("sub-1", item_price_ids=[price])
     world.box.deliver(keep)
     for delivery in reversed(sent):
-        assert world._send(*delivery) == 204
+        assert world.send(*delivery) == 204
         world.work()
-    assert periods(world) == [
+    assert world.periods() == [
         ("pro", "2026-01-01T00:00:00Z", "2026-01-10T00:00:00Z"),
         ("scale", "2026-01-10T00:00:00Z", "2026-01-20T00:00:00Z"),
         ("pro", "2026-01-20T00:00:00Z", None),
@@ -550,11 +535,11 @@ def test_pause_ends_the_plan_and_resumption_starts_another(world: World) -> None
     world.box.advance(to=datetime(2026, 1, 10, tzinfo=UTC))
     world.chargebee.pause_subscription("sub-1")
     world.settle()
-    assert periods(world) == [("pro", "2026-01-01T00:00:00Z", "2026-01-10T00:00:00Z")]
+    assert world.periods() == [("pro", "2026-01-01T00:00:00Z", "2026-01-10T00:00:00Z")]
     world.box.advance(to=datetime(2026, 1, 20, tzinfo=UTC))
     world.chargebee.resume_subscription("sub-1")
     world.settle()
-    assert periods(world) == [
+    assert world.periods() == [
         ("pro", "2026-01-01T00:00:00Z", "2026-01-10T00:00:00Z"),
         ("pro", "2026-01-20T00:00:00Z", None),
     ]
@@ -571,7 +556,7 @@ def test_pause_that_is_only_planned_and_a_change_at_term_end_change_nothing_now(
     assert world.calls("m3ter") == []
     world.box.advance(to=datetime(2026, 2, 1, 0, 10, tzinfo=UTC))
     world.settle()
-    assert periods(world) == [
+    assert world.periods() == [
         ("pro", "2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z"),
         ("scale", "2026-02-01T00:00:00Z", None),
     ]
@@ -585,7 +570,7 @@ def test_reactivation_starts_a_new_plan_and_never_reopens_the_ended_one(world: W
     world.box.advance(to=datetime(2026, 1, 20, tzinfo=UTC))
     world.chargebee.reactivate_subscription("sub-1")
     world.settle()
-    assert periods(world) == [
+    assert world.periods() == [
         ("pro", "2026-01-01T00:00:00Z", "2026-01-10T00:00:00Z"),
         ("pro", "2026-01-20T00:00:00Z", None),
     ]
@@ -597,4 +582,4 @@ def test_deleted_subscription_has_no_plan_any_more(world: World) -> None:
     world.box.advance(to=datetime(2026, 1, 10, tzinfo=UTC))
     world.chargebee.delete_subscription("sub-1")
     world.settle()
-    assert periods(world) == [("pro", "2026-01-01T00:00:00Z", "2026-01-10T00:00:00Z")]
+    assert world.periods() == [("pro", "2026-01-01T00:00:00Z", "2026-01-10T00:00:00Z")]
