@@ -84,7 +84,9 @@ def _surroundings(services: Services, connected: Connected, bill: Bill) -> Surro
                 wakes_on=mappings.CHARGE_WISH,
             )
         live = [
-            one.id for one in mirror.subscriptions_of(db, connected.name, [customer_id]) if one.status != "cancelled"
+            one.id
+            for one in mirror.subscriptions_of(db, connected.name, [customer_id])
+            if one.status not in ("cancelled", "transferred") and not one.deleted
         ]
         return Surroundings(
             charge_prices=mappings.charge_prices(db, connected.name),
