@@ -118,7 +118,9 @@ def default(model: type[BaseModel], name: str) -> str:
     if field.is_required():
         return "required"
     value = field.get_default(call_default_factory=True)
-    return "unset" if value in (None, {}) else f"`{value}`"
+    if isinstance(value, bool):
+        return f"`{value}`".lower()
+    return "unset" if value in (None, {}, ()) else f"`{value}`"
 
 
 def test_the_tables_of_settings_hold_each_setting_once_with_its_default():
