@@ -137,6 +137,7 @@ def test_a_balance_pays_only_the_kinds_of_lines_it_names(box: Sandbox, metered: 
 
 
 def test_a_balance_active_for_half_the_period_pays_only_that_half(box: Sandbox, metered: dict[str, str]):
+    """As in m3ter.md §12.1."""
     plan = box.m3ter.plans[metered["plan"]]
     box.m3ter.update("plans", plan["id"], {**plan, "standingCharge": 62})
     balance_id = credit(box, metered, 1000, start=MID_JAN)  # 15.5 of January's 31 days
@@ -160,6 +161,7 @@ def test_credit_applied_after_the_period_does_not_pay_for_it(box: Sandbox, meter
 
 
 def test_a_surcharge_is_due_on_usage_beyond_the_balance(box: Sandbox, metered: dict[str, str]):
+    """As in m3ter.md §12.1: 10 is 10 %."""
     credit(box, metered, 15, overageSurchargePercent=10, overageDescription="Beyond the prepaid")
     use(box, 2000)
     bill = bill_of(box, metered)
@@ -267,18 +269,31 @@ def test_lines_paid_by_a_balance_show_its_accounting_product_and_text(box: Sandb
     )
 
 
-def test_a_transaction_alone_is_never_billed(box: Sandbox, metered: dict[str, str]):
-    box.m3ter.delete("account_plans", metered["account_plan"])
-    credit(box, metered, 30)
-    assert box.m3ter.run_bill_job([metered["account"]], "2026-02-01")["billIds"] == []
-
-
-def test_a_charge_alone_never_changes_the_balance(box: Sandbox, metered: dict[str, str]):
-    balance_id = credit(box, metered, 30)
-    box.m3ter.create_charge(metered["account"], "fee", 160, "2026-02-01", (JAN, FEB), balance_id)
-    bills = box.m3ter.run_bill_job([metered["account"]], "2026-02-01", billingFrequency="AD_HOC")["billIds"]
-    assert [box.m3ter.bills[bill_id]["billTotal"] for bill_id in bills] == [160]
-    assert held(box, balance_id) == 30
+def test_the_top_up_of_section_12_gives_200_dollars_and_bills_160_pounds(
+    box: Sandbox, metered: dict[str, str], m3ter_http: Any
+):
+    """The requests of m3ter.md §12.3 and §12.7, together as the recipe of §12.8 has them."""
+    balance = box.m3ter.create_balance(metered["account"], "prepaid", JAN, YEAR_END)["id"]
+    kind, march = box.m3ter.create_transaction_type("TOP_UP")["id"], "2026-03-01T00:00:00Z"
+    credit = {
+        "amount": 200, "transactionTypeId": kind, "description": "Top-up PO-77 ref:cbtx_901", "paid": 160,
+        "currencyPaid": "GBP", "appliedDate": march, "transactionDate": march,
+    }  # fmt: skip
+    charge = {
+        "name": "Top-up fee", "code": "topup-ba1-2026-03", "accountId": metered["account"], "entityType": "BALANCE",
+        "lineItemType": "BALANCE_FEE", "entityId": balance, "currency": "GBP", "amount": 160, "billDate": "2026-04-01",
+        "servicePeriodStartDate": march, "servicePeriodEndDate": "2026-04-01T00:00:00Z", "notes": "for tx ref:cbtx_901",
+    }  # fmt: skip
+    for path, body in ((f"balances/{balance}/transactions", credit), ("charges", charge)):
+        answer = m3ter_http.call("POST", path, body)
+        assert (answer.status_code, answer.json["version"]) == (200, 1)
+        assert body.items() <= answer.json.items()
+    rate = [{"from": "GBP", "to": "USD", "multiplier": Decimal("1.25")}]
+    job = {"currencyConversions": rate, "billingFrequency": "AD_HOC"}
+    [bill_id] = box.m3ter.run_bill_job([metered["account"]], "2026-04-01", **job)["billIds"]
+    [line] = box.m3ter.bills[bill_id]["lineItems"]
+    assert (line["lineItemType"], line["subtotal"], line["currency"]) == ("BALANCE_FEE", 160, "GBP")
+    assert (line["convertedSubtotal"], held(box, balance)) == (200, 200)
 
 
 def test_a_debit_lowers_the_balance(box: Sandbox, metered: dict[str, str]):
@@ -305,20 +320,6 @@ def test_a_transaction_is_refused(body: Any, complaint: str, box: Sandbox, meter
     answer = m3ter_http.call("POST", f"balances/{balance['id']}/transactions", body)
     assert answer.status_code == 400
     assert complaint in answer.json["message"]
-
-
-def test_transactions_are_immutable_and_a_blind_retry_doubles_them(
-    box: Sandbox, metered: dict[str, str], m3ter_http: Any
-):
-    balance = box.m3ter.create_balance(metered["account"], "prepaid", JAN, YEAR_END)
-    path, body = f"balances/{balance['id']}/transactions", {"amount": 200, "description": "ref:cbtx_901"}
-    made = [m3ter_http.call("POST", path, body).json for _ in range(2)]
-    assert held(box, balance["id"]) == 400
-    for method in ("PUT", "DELETE", "GET"):
-        assert m3ter_http.call(method, f"{path}/{made[0]['id']}", body).status_code in (404, 405)
-    listed = m3ter_http.call("GET", path).json["data"]
-    assert [row["id"] for row in listed] == [made[1]["id"], made[0]["id"]]
-    assert "balanceId" not in listed[0]
 
 
 def test_transactions_are_filtered(box: Sandbox, metered: dict[str, str], m3ter_http: Any):

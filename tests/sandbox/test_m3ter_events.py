@@ -1,6 +1,6 @@
 """m3ter's events, hierarchies, searches, previews, locks and approvals without anyone's doing."""
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -16,36 +16,6 @@ JAN, FEB = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC)
 def bill_of(box: Sandbox, account_id: str, bill_date: str = "2026-02-01") -> dict[str, Any]:
     [bill_id] = box.m3ter.run_bill_job([account_id], bill_date)["billIds"]
     return dict(box.m3ter.bills[bill_id])
-
-
-def test_approval_is_no_event_of_its_own_but_an_update_with_both_states(
-    box: Sandbox, metered: dict[str, str], m3ter_http: Any
-):
-    bill = bill_of(box, metered["account"])
-    box.m3ter.approve(bill["id"])
-    assert "billing.bill.approved" not in m3ter_http.call("GET", "events/types").json["events"]
-    [event] = m3ter_http.call("GET", "events", query_string={"eventName": "billing.bill.updated"}).json["data"]
-    data = event["m3terEvent"]["eventData"]
-    assert (data["oldDto"]["status"], data["newDto"]["status"]) == ("PENDING", "APPROVED")
-    for query, count in (
-        ({}, 2),
-        ({"accountId": metered["account"]}, 2),
-        ({"resourceId": bill["id"]}, 2),
-        ({"resourceId": "nothing"}, 0),
-        ({"eventType": "IntegrationEvent"}, 0),
-        ({"ids": event["id"]}, 1),
-    ):
-        assert len(m3ter_http.call("GET", "events", query_string=query).json["data"]) == count, query
-    assert m3ter_http.call("GET", f"events/{event['id']}").json == event
-
-
-def test_events_expire_after_28_days(box: Sandbox, metered: dict[str, str], m3ter_http: Any):
-    bill_of(box, metered["account"])
-    [event] = m3ter_http.call("GET", "events").json["data"]
-    box.advance(timedelta(days=28))
-    m3ter_http.token = box.m3ter.issue_token()
-    assert m3ter_http.call("GET", "events").json["data"] == []
-    assert m3ter_http.call("GET", f"events/{event['id']}").status_code == 404
 
 
 def test_the_sdk_reads_the_types_and_fields_of_events(m3ter_sdk: M3ter):
@@ -111,44 +81,6 @@ def test_a_childs_usage_is_billed_as_its_plan_says(
     assert lines == {metered["account"]: parent, child["id"]: own}
 
 
-def test_the_bill_is_the_parents_while_lines_are_the_childs(
-    box: Sandbox, metered: dict[str, str], child: dict[str, Any], m3ter_sdk: M3ter
-):
-    box.m3ter.create_account_plan(child["id"], metered["plan"], JAN)
-    bill = m3ter_sdk.bills.retrieve(bill_of(box, metered["account"])["id"])
-    assert bill.line_items is not None
-    assert [(bill.account_id, line.child_account_id) for line in bill.line_items] == [
-        (metered["account"], None),
-        (metered["account"], child["id"]),
-    ]
-    assert [found.id for found in m3ter_sdk.accounts.list_children(metered["account"])] == [child["id"]]
-    [_, line] = m3ter_sdk.bills.line_items.list(bill.id)
-    assert "childAccountId" not in line.to_dict()
-
-
-def test_end_dating_ends_every_plan_of_the_account(box: Sandbox, metered: dict[str, str], m3ter_sdk: M3ter):
-    template = box.m3ter.create_plan_template(box.m3ter.create_product("storage")["id"])
-    plan = box.m3ter.create_plan(template["id"], "storage")
-    other = box.m3ter.create_account_plan(metered["account"], plan["id"], JAN)
-    ended = box.m3ter.create_account_plan(
-        metered["account"], metered["other_plan"], datetime(2025, 1, 1, tzinfo=UTC), JAN
-    )
-    commitment = box.m3ter.create_commitment(metered["account"], 10, date(2026, 1, 1), date(2027, 1, 1))
-    # m3ter's types say {"empty": bool} for each of these sets of ids: read raw.
-    answer = m3ter_sdk.accounts.with_raw_response.end_date_billing_entities(
-        metered["account"], billing_entities=["ACCOUNTPLAN", "PREPAYMENT"], end_date="2026-09-01T00:00:00Z"
-    ).http_response.json()
-    assert answer["updatedEntities"] == {
-        "ACCOUNTPLAN": [metered["account_plan"], other["id"]],
-        "PREPAYMENT": [commitment["id"]],
-    }
-    assert [
-        (row["endDate"][:10], row["version"])
-        for row in (*map(box.m3ter.account_plans.get, (metered["account_plan"], other["id"], ended["id"])),)
-        if row
-    ] == [("2026-09-01", 2), ("2026-09-01", 2), ("2026-01-01", 1)]
-
-
 def test_bills_and_accounts_are_searched(box: Sandbox, metered: dict[str, str], m3ter_sdk: M3ter, m3ter_http: Any):
     january = bill_of(box, metered["account"])
     february = bill_of(box, metered["account"], "2026-03-01")
@@ -181,20 +113,6 @@ def test_a_preview_of_a_bill_keeps_nothing(box: Sandbox, metered: dict[str, str]
     for name in body.keys() - {"billDate"}:
         assert m3ter_http.call("POST", "bills/preview", {**body, name: None}).status_code == 400
     assert m3ter_http.call("POST", "bills/preview", {**body, "targetCurrency": "EUR"}).status_code == 400
-
-
-def test_bills_may_approve_themselves_after_a_grace_period(box: Sandbox, metered: dict[str, str], m3ter_http: Any):
-    config = {**box.m3ter.config, "autoApproveBillsGracePeriod": 2, "autoApproveBillsGracePeriodUnit": "HOURS"}
-    m3ter_http.call("PUT", "organizationconfig", config)
-    bill = bill_of(box, metered["account"])
-    box.advance(timedelta(minutes=119))
-    assert box.m3ter.bills[bill["id"]]["status"] == "PENDING"
-    box.m3ter.recalculate(bill["id"])
-    box.advance(timedelta(minutes=119))
-    assert box.m3ter.bills[bill["id"]]["status"] == "PENDING"
-    box.advance(timedelta(minutes=1))
-    approved = box.m3ter.bills[bill["id"]]
-    assert (approved["status"], approved["dtApproved"]) == ("APPROVED", "2026-01-01T03:59:00Z")
 
 
 def test_a_lock_date_locks_all_bills_up_to_it_until_it_is_moved_back(

@@ -36,6 +36,7 @@ def bodies(box: Sandbox, metered: dict[str, str]) -> dict[str, dict[str, Any]]:
     band = [{"lowerLimit": 0, "fixedPrice": 0, "unitPrice": 5}]
     pricing = org.create_counter_pricing(metered["plan"], counter["id"], band, JAN)
     commitment = org.create_commitment(account, 100, date(2026, 1, 1), date(2027, 1, 1))
+    usage = {"planId": metered["plan"], "aggregationId": metered["aggregation"], "startDate": "2026-01-01T00:00:00Z"}
     preview = {
         "accountIds": [account],
         "billDate": "2026-02-01",
@@ -53,14 +54,15 @@ def bodies(box: Sandbox, metered: dict[str, str]) -> dict[str, dict[str, Any]]:
         "counters": counter,
         "counterpricings": pricing,
         "counteradjustments": {"accountId": account, "counterId": counter["id"], "date": "2026-01-01", "value": 10},
-        "commitments": commitment,
+        "commitments": {**commitment, "separateOverageUsage": True},
+        "pricings": {**usage, "pricingBands": band, "overagePricingBands": band, "cumulative": True},
         f"bills/{bill_id}/creditlineitems": org.add_credit_line(bill_id, 1),
         "bills/preview": preview,
         "notifications/evaluate": {"eventName": "billing.bill.updated", "calculation": "1 == 1"},
     }
 
 
-@pytest.mark.parametrize("place", range(14))
+@pytest.mark.parametrize("place", range(15))
 def test_junk_in_any_field_is_refused_or_taken_but_breaks_nothing(
     place: int, box: Sandbox, metered: dict[str, str], m3ter_http: Any
 ):

@@ -21,6 +21,7 @@ def basic(key: str, secret: str) -> dict[str, str]:
     "body", [{"json": {"grant_type": "client_credentials"}}, {"data": {"grant_type": "client_credentials"}}]
 )
 def test_a_token_is_given_for_json_and_for_a_form(body: dict[str, Any], box: Sandbox, m3ter_http: Any):
+    """For the 18,000 seconds of m3ter.md §1.1."""
     login = basic(box.m3ter.api_key, box.m3ter.api_secret)
     answer = m3ter_http.client.post("/m3ter/oauth/token", headers=login, **body)
     assert (answer.status_code, answer.json["expires_in"], answer.json["token_type"]) == (200, 18_000, "Bearer")
@@ -40,19 +41,6 @@ def test_no_token_is_given(headers: dict[str, str], body: dict[str, str], status
     assert m3ter_http.client.post("/m3ter/oauth/token", headers=headers, json=body).status_code == status
 
 
-def test_a_token_dies_after_five_hours(box: Sandbox, m3ter_http: Any):
-    box.advance(timedelta(seconds=17_999))
-    assert m3ter_http.call("GET", "accounts").status_code == 200
-    box.advance(timedelta(seconds=1))
-    answer = m3ter_http.call("GET", "accounts")
-    assert (answer.status_code, answer.json) == (403, {"message": "Forbidden"})
-
-
-def test_another_organization_is_forbidden(m3ter_http: Any, box: Sandbox):
-    url = f"/m3ter/organizations/{box.ids.uuid()}/accounts"
-    assert m3ter_http.client.get(url, headers={"Authorization": f"Bearer {m3ter_http.token}"}).status_code == 403
-
-
 def test_more_requests_than_a_second_allows_are_refused(box: Sandbox, m3ter_http: Any):
     box.m3ter.settings.requests_per_second = 2
     assert [m3ter_http.call("GET", "accounts").status_code for _ in range(3)] == [200, 200, 429]
@@ -68,20 +56,15 @@ def test_a_body_too_large_is_blocked(m3ter_http: Any):
     ("change", "complaint"),
     [
         pytest.param({"version": 1}, "version", id="a version on create"),
-        pytest.param({"emailAddress": None}, "emailAddress", id="no email"),
-        pytest.param({"emailAddress": "nobody"}, "emailAddress", id="no real email"),
         pytest.param({"name": ""}, "name", id="no name"),
         pytest.param({"name": "x" * 201}, "name", id="name too long"),
         pytest.param({"code": "x" * 81}, "code", id="code too long"),
-        pytest.param({"code": " acme"}, "code", id="code with a space before"),
-        pytest.param({"code": "ac\tme"}, "code", id="code with a control character"),
         pytest.param({"currency": "XYZ"}, "XYZ", id="a currency nobody set up"),
-        pytest.param({"address": {"addressLine1": "x" * 51}}, "address.addressLine1", id="address line too long"),
-        pytest.param({"address": {"postCode": "x" * 21}}, "address.postCode", id="post code too long"),
         pytest.param({"parentAccountId": "short"}, "parentAccountId", id="an id that is no UUID"),
         pytest.param({"daysBeforeBillDue": 0}, "daysBeforeBillDue", id="a number too small"),
         pytest.param({"billEpoch": "1 January"}, "billEpoch", id="a day that is none"),
         pytest.param({"customFields": {"a": [1]}}, "customFields", id="a custom field that is a list"),
+        pytest.param({"customFields": {str(n): n for n in range(101)}}, "customFields", id="too many custom fields"),
         pytest.param({"creditApplicationOrder": ["CASH"]}, "creditApplicationOrder[0]", id="a word not on the list"),
         pytest.param({"configData": {}}, "configData", id="a field that does not exist"),
     ],
@@ -98,31 +81,12 @@ def test_codes_may_hold_inner_spaces_and_signs(code: str, m3ter_http: Any):
     assert m3ter_http.call("POST", "accounts", {**ACCOUNT, "code": code}).json["code"] == code
 
 
-@pytest.mark.parametrize(
-    ("code", "status"), [("calls_2", 200), ("$x", 200), ("2calls", 400), ("api-calls", 400), ("api calls", 400)]
-)
-def test_identifiers_are_stricter_than_codes(code: str, status: int, m3ter_http: Any):
-    assert m3ter_http.call("POST", "picklists/currency", {"name": "Credits", "code": code}).status_code == status
-
-
 def test_codes_are_unique_within_their_kind(m3ter_http: Any):
     first = m3ter_http.call("POST", "accounts", ACCOUNT).json
     assert m3ter_http.call("POST", "accounts", ACCOUNT).status_code == 400
     assert m3ter_http.call("POST", "products", {"name": "Acme", "code": "acme"}).status_code == 200
     same = m3ter_http.call("PUT", f"accounts/{first['id']}", {**ACCOUNT, "version": 1})
     assert (same.status_code, same.json["version"]) == (200, 2)
-
-
-def test_an_update_replaces_everything_and_needs_the_current_version(m3ter_http: Any):
-    created = m3ter_http.call("POST", "accounts", {**ACCOUNT, "customFields": {"tier": "gold"}, "currency": "EUR"}).json
-    url = f"accounts/{created['id']}"
-    for version in (None, 0, 2):
-        assert m3ter_http.call("PUT", url, {**ACCOUNT, "version": version}).status_code == 400
-    whole = m3ter_http.call("PUT", url, {**created, "name": "Acme Ltd"}).json
-    assert (whole["version"], whole["customFields"], whole["id"]) == (2, {"tier": "gold"}, created["id"])
-    bare = m3ter_http.call("PUT", url, {**ACCOUNT, "version": 2}).json
-    assert {"customFields", "currency"}.isdisjoint(bare)
-    assert None not in bare.values()
 
 
 @pytest.mark.parametrize(
@@ -148,47 +112,36 @@ def test_an_account_with_plans_cannot_be_deleted(m3ter_http: Any, metered: dict[
 
 
 @pytest.mark.parametrize(
-    ("start", "end", "status"),
+    "change",
     [
-        pytest.param("2026-02-01T00:00:00Z", "2026-03-01T00:00:00Z", 200, id="starts when the other ends"),
-        pytest.param("2026-01-31T23:59:59Z", "2026-03-01T00:00:00Z", 400, id="starts a second before the other ends"),
-        pytest.param("2025-12-01T00:00:00Z", "2026-01-01T00:00:00Z", 200, id="ends when the other starts"),
-        pytest.param("2025-12-01T00:00:00Z", None, 400, id="never ends"),
-        pytest.param("2026-02-01T01:00:00+01:00", None, 200, id="the same instant in another zone"),
-        pytest.param("2026-02-01T00:00:00", None, 400, id="no zone"),
-        pytest.param("2026-03-01T00:00:00Z", "2026-02-01T00:00:00Z", 400, id="ends before it starts"),
-        pytest.param("2026-03-01T00:00:00Z", "2026-03-01T00:00:00Z", 400, id="no length"),
+        pytest.param({"startDate": "2026-02-01T00:00:00"}, id="no zone"),
+        pytest.param({"endDate": "2026-02-01T00:00:00Z"}, id="ends before it starts"),
+        pytest.param({"endDate": "2026-03-01T00:00:00Z"}, id="no length"),
+        pytest.param({"planId": None}, id="no plan"),
     ],
 )
-def test_plans_of_one_product_do_not_overlap(
-    start: str, end: str | None, status: int, metered: dict[str, str], m3ter_http: Any, box: Sandbox
+def test_an_account_plan_is_refused(change: dict[str, Any], box: Sandbox, metered: dict[str, str], m3ter_http: Any):
+    box.m3ter.delete("account_plans", metered["account_plan"])
+    good = {"accountId": metered["account"], "planId": metered["plan"], "startDate": "2026-03-01T00:00:00Z"}
+    assert m3ter_http.call("POST", "accountplans", {**good, **change}).status_code == 400
+    assert m3ter_http.call("POST", "accountplans", good).status_code == 200
+
+
+def test_the_replacement_of_section_4_ends_one_plan_on_15_march_and_starts_another(
+    box: Sandbox, metered: dict[str, str], m3ter_http: Any
 ):
-    plan = box.m3ter.account_plans[metered["account_plan"]]
-    assert (
-        m3ter_http.call("PUT", f"accountplans/{plan['id']}", {**plan, "endDate": "2026-02-01T00:00:00Z"}).status_code
-        == 200
-    )
-    body = {"accountId": metered["account"], "planId": metered["other_plan"], "startDate": start, "endDate": end}
-    assert m3ter_http.call("POST", "accountplans", body).status_code == status
+    body = {"accountId": metered["account"], "planId": metered["other_plan"]}
+    body |= {"startDate": "2026-03-15T00:00:00Z", "code": "cb-sub-16BR-2"}
+    answer = m3ter_http.call("POST", f"accountplans/{metered['account_plan']}/replace", body).json
+    old, new = answer["originalAccountPlan"], answer["newAccountPlan"]
+    assert (old["id"], old["endDate"], old["version"]) == (metered["account_plan"], "2026-03-15T00:00:00Z", 2)
+    assert {**body, "version": 1}.items() <= new.items()
 
 
 def test_plans_of_two_products_run_side_by_side(metered: dict[str, str], box: Sandbox):
     template = box.m3ter.create_plan_template(box.m3ter.create_product("storage")["id"])
     plan = box.m3ter.create_plan(template["id"], "storage")
     assert box.m3ter.create_account_plan(metered["account"], plan["id"], JAN)["productId"] == plan["productId"]
-
-
-def test_an_organization_may_allow_overlaps(metered: dict[str, str], m3ter_http: Any, box: Sandbox):
-    m3ter_http.call("PUT", "organizationconfig", {**box.m3ter.config, "allowOverlappingPlans": True})
-    assert box.m3ter.create_account_plan(metered["account"], metered["other_plan"], JAN)["version"] == 1
-
-
-def test_a_refused_replacement_leaves_the_old_plan_as_it_was(metered: dict[str, str], m3ter_http: Any, box: Sandbox):
-    before = dict(box.m3ter.account_plans[metered["account_plan"]])
-    body = {"accountId": metered["account"], "planId": box.ids.uuid(), "startDate": "2026-02-01T00:00:00Z"}
-    assert m3ter_http.call("POST", f"accountplans/{before['id']}/replace", body).status_code == 400
-    assert m3ter_http.call("POST", f"accountplans/{before['id']}/replace", {}).status_code == 400
-    assert box.m3ter.account_plans[metered["account_plan"]] == before
 
 
 def test_replacing_a_plan_that_ended_before_does_not_make_it_longer(metered: dict[str, str], box: Sandbox):
@@ -198,52 +151,8 @@ def test_replacing_a_plan_that_ended_before_does_not_make_it_longer(metered: dic
     assert box.m3ter.replace_account_plan(plan["id"], body)["originalAccountPlan"]["endDate"] == "2026-02-01T00:00:00Z"
 
 
-@pytest.mark.parametrize(
-    ("query", "found"),
-    [
-        pytest.param({"account": "account"}, ["now"], id="of an account only the active ones"),
-        pytest.param({"account": "account", "includeall": "true"}, ["later", "now", "past"], id="or all"),
-        pytest.param({"plan": "plan"}, ["now"], id="of a plan"),
-        pytest.param({"account": "account", "product": "product"}, ["now"], id="of a product of an account"),
-        pytest.param({"account": "account", "date": "2026-02-15"}, ["later"], id="on a day"),
-        pytest.param({}, ["later", "now", "past"], id="everything"),
-    ],
-)
-def test_account_plans_are_listed(
-    query: dict[str, str], found: list[str], metered: dict[str, str], m3ter_http: Any, box: Sandbox
-):
-    box.m3ter.delete("account_plans", metered["account_plan"])
-    for code, start, end in (("past", datetime(2025, 12, 1, tzinfo=UTC), JAN), ("now", JAN, FEB), ("later", FEB, None)):
-        box.m3ter.create_account_plan(metered["account"], metered["plan"], start, end, code=code)
-    named = {name: metered.get(value, value) for name, value in query.items()}
-    assert [plan["code"] for plan in m3ter_http.call("GET", "accountplans", query_string=named).json["data"]] == found
-
-
 def test_a_product_is_no_filter_without_its_account(m3ter_http: Any, metered: dict[str, str]):
     assert m3ter_http.call("GET", "accountplans", query_string={"product": metered["product"]}).status_code == 400
-
-
-@pytest.mark.parametrize(
-    ("path", "limit"),
-    [("accounts", 100), ("accountplans", 100), ("bills", 100), ("externalmappings", 200), ("products", 200)],
-)
-def test_a_page_has_its_limit(path: str, limit: int, m3ter_http: Any):
-    assert m3ter_http.call("GET", path, query_string={"pageSize": limit}).status_code == 200
-    for size in (limit + 1, 0, "many"):
-        assert m3ter_http.call("GET", path, query_string={"pageSize": size}).status_code == 400
-
-
-def test_a_mapping_may_be_made_twice(m3ter_http: Any):
-    body = {
-        "m3terEntity": "Account",
-        "m3terId": "a",
-        "externalSystem": "Chargebee",
-        "externalTable": "Customer",
-        "externalId": "c",
-    }
-    ids = [m3ter_http.call("POST", "externalmappings", body).json["id"] for _ in range(2)]
-    found = m3ter_http.call("GET", "externalmappings/externalid/Chargebee/Customer/c").json["data"]
-    assert [row["id"] for row in found] == ids[::-1]
 
 
 @pytest.mark.parametrize(
@@ -280,19 +189,6 @@ def test_unknown_paths_are_answered_in_m3ters_shape(m3ter_http: Any):
     answer = m3ter_http.call("GET", "nothing")
     assert (answer.status_code, list(answer.json)) == (404, ["message"])
     assert m3ter_http.call("PATCH", "accounts").status_code == 405
-
-
-def test_usage_of_an_unknown_account_brings_a_skeleton_into_being(
-    box: Sandbox, metered: dict[str, str], m3ter_http: Any
-):
-    box.m3ter.submit_usage("newcomer", "api_calls", JAN, {"calls": 1})
-    skeleton = box.m3ter.account_by_code("newcomer")
-    assert "emailAddress" not in skeleton
-    assert m3ter_http.call("POST", "accounts", {**ACCOUNT, "code": "newcomer"}).status_code == 400
-    adopted = m3ter_http.call("PUT", f"accounts/{skeleton['id']}", {**ACCOUNT, "code": "newcomer", "version": 1})
-    assert adopted.json["version"] == 2
-    with pytest.raises(KeyError, match="nobody"):
-        box.m3ter.account_by_code("nobody")
 
 
 def test_usage_with_a_uid_seen_before_is_passed_over(box: Sandbox, metered: dict[str, str]):

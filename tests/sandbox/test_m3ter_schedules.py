@@ -229,16 +229,6 @@ def test_a_charge_needs_no_account_plan(box: Sandbox):
     assert [(line["lineItemType"], line["subtotal"]) for line in bill["lineItems"]] == [("AD_HOC", Decimal("19.99"))]
 
 
-@pytest.mark.parametrize("bill_date", [None, "2026-02-02"])
-def test_a_charge_without_a_date_or_a_job_for_it_never_reaches_a_bill(
-    bill_date: str | None, box: Sandbox, metered: dict[str, str]
-):
-    charge = box.m3ter.create_charge(metered["account"], "fee", 160, bill_date, (JAN, FEB))
-    bills_of(box, metered, "2026-02-01")
-    bills_of(box, metered, "2026-03-01")
-    assert "billId" not in box.m3ter.charges[charge["id"]]
-
-
 def test_a_charge_is_billed_once_and_changed_on_recalculation(box: Sandbox, metered: dict[str, str], m3ter_http: Any):
     charge = box.m3ter.create_charge(metered["account"], "fee", 160, "2026-02-01", (JAN, FEB))
     for _ in range(2):
@@ -286,12 +276,6 @@ def test_a_charge_in_another_currency_is_converted_or_else_there_is_no_bill(box:
         Decimal("2.50"),
     )
     assert (line["conversionRate"], line["convertedSubtotal"], bill["billTotal"]) == (Decimal("1.25"), 25, 25)
-
-
-def test_a_charge_may_be_a_credit(box: Sandbox, metered: dict[str, str]):
-    box.m3ter.create_charge(metered["account"], "refund", "-3.5", "2026-02-01", (JAN, FEB))
-    [bill] = bills_of(box, metered, "2026-02-01", billingFrequency="AD_HOC")
-    assert bill["billTotal"] == Decimal("-3.5")
 
 
 def test_a_balance_pays_an_ad_hoc_charge_but_not_its_own_fee(box: Sandbox, metered: dict[str, str], prepaid: str):

@@ -203,6 +203,20 @@ def test_usage_becomes_a_bill_that_is_approved_and_locked(metered: dict[str, str
     assert m3ter_sdk.bill_jobs.cancel(job.id).status == "COMPLETE"
 
 
+def test_the_sdk_asks_three_times_for_an_eleventh_bill_job(
+    box: Sandbox, m3ter_sdk: M3ter, monkeypatch: pytest.MonkeyPatch
+):
+    """As counted in m3ter.md §8: two retries, then an error."""
+    monkeypatch.setattr("m3ter._base_client.INITIAL_RETRY_DELAY", 0)
+    box.m3ter.settings.bill_job_seconds = 60
+    for _ in range(10):
+        m3ter_sdk.bill_jobs.create(bill_date="2026-02-01")
+    with pytest.raises(m3ter.RateLimitError):
+        m3ter_sdk.with_options(max_retries=2).bill_jobs.create(bill_date="2026-02-01")
+    answers = [call.status for call in box.calls if call.operation == "create_bill_job"]
+    assert answers == [200] * 10 + [429] * 3
+
+
 def test_a_bill_can_be_deleted(box: Sandbox, metered: dict[str, str], m3ter_sdk: M3ter):
     [bill_id] = box.m3ter.run_bill_job([metered["account"]], "2026-02-01")["billIds"]
     m3ter_sdk.bills.delete(bill_id)
@@ -230,8 +244,15 @@ def test_notifications_and_webhook_destinations_are_set_up(m3ter_sdk: M3ter):
 
 
 def test_the_organization_tells_its_configuration_and_currencies(m3ter_sdk: M3ter):
+    """With the defaults of m3ter.md §13."""
     config = m3ter_sdk.organization_config.retrieve()
     assert (config.currency, config.timezone, config.version) == ("USD", "UTC", 1)
+    assert [str(day) for day in (config.day_epoch, config.week_epoch, config.month_epoch, config.year_epoch)] == [
+        "2022-01-01",
+        "2022-01-04",
+        "2022-01-01",
+        "2022-01-01",
+    ]
     changed = m3ter_sdk.organization_config.update(
         currency="EUR", timezone="Europe/Berlin", days_before_bill_due=30,
         day_epoch="2022-01-01", week_epoch="2022-01-04", month_epoch="2022-01-01", year_epoch="2022-01-01", version=1,
@@ -239,12 +260,6 @@ def test_the_organization_tells_its_configuration_and_currencies(m3ter_sdk: M3te
     assert (changed.currency, changed.version) == ("EUR", 2)
     created = m3ter_sdk.currencies.create(name="Credits", code="CREDITS", max_decimal_places=0)
     assert created.code in [currency.code for currency in m3ter_sdk.currencies.list(page_size=100)]
-
-
-def test_the_sdk_asks_for_a_token_before_every_call(box: Sandbox, m3ter_sdk: M3ter):
-    m3ter_sdk.accounts.list()
-    m3ter_sdk.accounts.list()
-    assert [call.operation for call in box.calls] == ["token", "list_accounts", "token", "list_accounts"]
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from connector.sandbox.m3ter.notifications import Notifications
 from connector.sandbox.m3ter.organization import SERVICE_USER, amount, exact
 from connector.sandbox.m3ter.rating import EXACT
 from connector.sandbox.m3ter.shapes import BILL_JOB
+from connector.sandbox.m3ter.usage_credits import cap_credits
 
 MAX_RUNNING_JOBS = 10
 
@@ -321,6 +322,7 @@ class Bills(Hierarchy, Notifications):
         lines += [self._charge_line(whole, charge) for charge in charges]
         lines += [{"id": self._ids.uuid(), **line} for line in self.extra_lines.get(bill_id or "", [])]
         lines += self._memo_lines(bill_id or "", currency)
+        cap_credits(lines, {row["id"]: row["type"] for row in self.pricings.values()})
         paying, draws = self._draw_down(whole, lines, bill_id)
         return Content(whole.period, [*lines, *paying], charges, draws)
 

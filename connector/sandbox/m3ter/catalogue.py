@@ -131,11 +131,15 @@ class Catalogue(Accounts):
             raise bad_request("Exactly one of aggregationId and compoundAggregationId must be given")
         if "compoundAggregationId" in row:
             raise bad_request("compoundAggregationId does not exist")
-        limits = [band["lowerLimit"] for band in row["pricingBands"]]
-        if limits != sorted(set(limits)) or limits[0] != 0:
-            raise bad_request("pricingBands must begin at 0 and rise")
-        for band in row["pricingBands"]:
-            band["id"] = self._ids.uuid()
+        if row.get("overagePricingBands") and (not row.get("cumulative") or row.get("tiersSpanPlan")):
+            raise bad_request("overagePricingBands need cumulative to be true and tiersSpanPlan to be false")
+        for name in ("pricingBands", "overagePricingBands"):
+            bands = row.get(name, [])
+            limits = [band["lowerLimit"] for band in bands]
+            if limits != sorted(set(limits)) or (bands and limits[0] != 0):
+                raise bad_request(f"{name} must begin at 0 and rise")
+            for band in bands:
+                band["id"] = self._ids.uuid()
         return {"cumulative": False, "type": "DEBIT", **row, "aggregationType": "SIMPLE"}
 
 

@@ -14,6 +14,12 @@ from connector.sandbox.m3ter.counters import Counters
 from connector.sandbox.m3ter.errors import bad_request
 from connector.sandbox.m3ter.organization import amount, exact
 
+# What a commitment says about its draw-down in the same words as a balance, and whether its overage stands apart.
+AS_BALANCES = (
+    *("overageSurchargePercent", "overageDescription", "separateOverageUsage"),
+    *("productIds", "lineItemTypes", "contractId"),
+)
+
 
 class Commitments(Counters):
     """What was promised to be spent."""
@@ -82,10 +88,9 @@ class Commitments(Counters):
 
     def _as_balances(self, account_id: str) -> list[Resource]:
         """The account's commitments in the form in which balances are drawn."""
-        names = ("overageSurchargePercent", "overageDescription", "productIds", "lineItemTypes", "contractId")
         return [
             {
-                **{name: row[name] for name in names if name in row},
+                **{name: row[name] for name in AS_BALANCES if name in row},
                 "id": row["id"],
                 "commitment": True,
                 "name": "Prepayment",
@@ -112,4 +117,6 @@ class Commitments(Counters):
             raise bad_request("endDate must be after startDate")
         if row.get("amountPrePaid", NOTHING) > row["amount"]:
             raise bad_request("amountPrePaid must not be more than amount")
+        if row.get("separateOverageUsage") and row.get("overageSurchargePercent"):
+            raise bad_request("separateOverageUsage cannot be used with an overageSurchargePercent")
         return {**row, "amountSpent": NOTHING if current is None else current["amountSpent"]}

@@ -79,6 +79,7 @@ COMMITMENT = Shape(
         "accountingProductId": uuid,
         "overageSurchargePercent": number(),
         "overageDescription": text(200, 0),
+        "separateOverageUsage": boolean,
         "productIds": listing(uuid),
         "lineItemTypes": listing(choice(*DRAWABLE)),
         "contractId": uuid,

@@ -9,21 +9,12 @@ from connector.sandbox.m3ter.balance_shapes import DRAWABLE
 from connector.sandbox.m3ter.balances import NOTHING, available, available_after
 from connector.sandbox.m3ter.billing import Billing, Period, overlap, rate_of
 from connector.sandbox.m3ter.checks import iso, parse
-from connector.sandbox.m3ter.lines import Lines
+from connector.sandbox.m3ter.overage import Cover, Overage
 from connector.sandbox.m3ter.rating import aggregate, divide, share
 
 # Only of sums and counts can be said how much of them belongs to a part of the period.
 DIVISIBLE = ("SUM", "COUNT")
 ALL_PRODUCTS: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Cover:
-    """What a balance can pay in one of its windows: how much of which lines, in the bill's currency; less once it has."""
-
-    balance: Resource
-    window: Period
-    parts: dict[str, Decimal]
 
 
 @dataclass(frozen=True)
@@ -35,13 +26,13 @@ class Draw:
     applied: datetime
 
 
-class Drawdown(Lines):
+class Drawdown(Overage):
     """Who pays first: the balance that ends first, then the one that started first, then the older one."""
 
     def _draw_down(
         self, billing: Billing, lines: list[Resource], bill_id: str | None
     ) -> tuple[list[Resource], list[Draw]]:
-        """The lines that pay others, surcharges on what is left, and what each balance gives.
+        """The lines that pay others, surcharges or overage prices on what is left, and what each balance gives.
 
         What the bill drew at an earlier calculation counts as given back.
         """
@@ -53,7 +44,8 @@ class Drawdown(Lines):
             for cover in self._covers(billing, balance, lines, unpaid):
                 self._pay(billing, cover, bill_id, unpaid, paying, draws)
                 covers.append(cover)
-        return [*paying, *self._surcharges(billing, covers, lines, unpaid)], draws
+        surcharges = self._surcharges(billing, covers, lines, unpaid)
+        return [*paying, *surcharges, *self._overages(billing, covers, lines, unpaid)], draws
 
     def _pay(
         self,
@@ -76,6 +68,7 @@ class Drawdown(Lines):
         line = self._money_line(billing, line_type, text, -value, balance["currency"], cover.window, **_origin(balance))
         if held is None or value != held:
             line["convertedSubtotal"] = self._rounded(-paid, billing.currency)
+        line |= dict.fromkeys(("quantity", "units", "averageUnitPrice"), NOTHING)
         product_id = balance.get("consumptionsAccountingProductId")
         paying.append(line | self._product_fields(product_id, "product", "accountingProduct"))
         draws.append(Draw(balance["id"], value, cover.window[0]))
@@ -152,7 +145,7 @@ class Drawdown(Lines):
         surcharges = []
         for cover in covers:
             balance, beyond = cover.balance, NOTHING
-            if not balance.get("overageSurchargePercent") or cover.window[0] >= parse(balance["endDate"]):
+            if not balance.get("overageSurchargePercent") or not cover.is_own_time:
                 continue
             for line_id in over.keys() & cover.parts.keys():
                 part = min(cover.parts[line_id], over[line_id])

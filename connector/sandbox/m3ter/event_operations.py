@@ -21,7 +21,10 @@ BILL_FIELDS = {
 FIELDS: dict[str, dict[str, str]] = {
     "billing.bill.created": {f"new.{name}": kind for name, kind in BILL_FIELDS.items()},
     "billing.bill.updated": {f"{copy}.{name}": kind for copy in ("new", "old") for name, kind in BILL_FIELDS.items()},
+    "integration.disabled.error": {"new.id": TEXT, "new.enabled": FLAG, "new.active": FLAG},
 }
+# What kind an event is of, by the service its name begins with.
+EVENT_TYPES = {"billing": "Notification", "integration": "IntegrationEvent"}
 TOKEN = re.compile(
     r"""\s+|(?P<field>(?:new|old)\.\w+)|(?P<value>\d+(?:\.\d+)?|"[^"]*"|'[^']*'|null|true|false)"""
     r"""|(?P<join>AND|OR)|(?P<open>\()|(?P<close>\))|(?P<operator>[=!<>]=|[<>+*/-])"""
@@ -49,11 +52,9 @@ def list_events(org: Approvals, query: Resource, _: Any, __: dict[str, str]) -> 
     for name, field in (("accountId", "accountId"), ("resourceId", "id")):
         if name in query:
             rows = [row for row in rows if row["m3terEvent"]["eventData"]["newDto"].get(field) == query[name]]
-    if (
-        "notificationId" in query
-        or "notificationCode" in query
-        or query.get("eventType", "Notification") != "Notification"
-    ):
+    if "eventType" in query:
+        rows = [row for row in rows if EVENT_TYPES[row["eventName"].partition(".")[0]] == query["eventType"]]
+    if "notificationId" in query or "notificationCode" in query:
         rows = []
     if query.get("includeActioned", "true") == "false":
         rows = [row for row in rows if "dtActioned" not in row]

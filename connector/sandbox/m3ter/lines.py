@@ -39,7 +39,7 @@ class Lines(Commitments):
                     lines.append(self._usage_line(billing, plan, pricing, priced))
         lines += self._counter_lines(billing, plan, part)
         own = [line for line in lines if parse(line["servicePeriodStartDate"]) < part[1]]
-        spent = sum((line["subtotal"] for line in own), Decimal(0))
+        spent = max(Decimal(0), sum((line["subtotal"] for line in own), Decimal(0)))
         return lines + self._recurring(billing, account_plan, terms, part, "MINIMUM_SPEND", "minimumSpend", spent)
 
     def _recurring(
@@ -86,7 +86,7 @@ class Lines(Commitments):
         return any(
             line["lineItemType"] == line_type
             and line.get("planId") == plan["id"]
-            and line["servicePeriodStartDate"] == start
+            and line.get("servicePeriodStartDate") == start
             for bill in self.bills.values()
             if bill["accountId"] == billing.account["id"] and bill["endDateTimeUTC"] <= start
             for line in bill["lineItems"]
@@ -119,7 +119,7 @@ class Lines(Commitments):
             "aggregationId": aggregation["id"],
             "meterId": aggregation["meterId"],
             **({"segment": segment} if segment else {}),
-            "usagePerPricingBand": [_band(use, aggregation, line["conversionRate"]) for use in uses],
+            "usagePerPricingBand": [shown_band(use, aggregation, line["conversionRate"]) for use in uses],
         }
 
     def _line(
@@ -130,7 +130,8 @@ class Lines(Commitments):
         return line | self._product_fields(plan["productId"], "product")
 
 
-def _band(use: BandUse, aggregation: Resource, rate: Decimal) -> Resource:
+def shown_band(use: BandUse, aggregation: Resource, rate: Decimal) -> Resource:
+    """What a band contributes, as a line shows it."""
     return {
         "pricingBandId": use.band["id"],
         "lowerLimit": use.band["lowerLimit"],

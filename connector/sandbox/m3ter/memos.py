@@ -12,18 +12,22 @@ from connector.sandbox.m3ter.organization import amount, exact
 
 # By the table a memo is kept in: its line's usual type, and the sign of its amount there.
 MEMOS = {"credit_line_items": ("CREDIT_MEMO", -1), "debit_line_items": ("DEBIT_MEMO", 1)}
+SERVICE_PERIOD = ("servicePeriodStartDate", "servicePeriodEndDate")
 
 
 class Memos(Drawdown):
     """What was added to a bill; it stays on it through recalculations."""
 
     def add_credit_line(self, bill_id: str, value: Any, description: str = "Credit", **fields: Any) -> Resource:
-        """A credit memo over the first line of the bill; further fields in m3ter's own names."""
-        return self.create("credit_line_items", self._memo_of(bill_id, value, description, fields))
+        """A credit memo over the first line of the bill; further fields in m3ter's own names.
+
+        The API demands a service period; one that is None is missing, as in a memo made in m3ter's Console.
+        """
+        return self._add_memo("credit_line_items", self._memo_of(bill_id, value, description), fields)
 
     def add_debit_line(self, bill_id: str, value: Any, description: str = "Debit", **fields: Any) -> Resource:
-        """A debit memo over the first line of the bill; further fields in m3ter's own names."""
-        return self.create("debit_line_items", self._memo_of(bill_id, value, description, fields))
+        """A debit memo over the first line of the bill, made as a credit memo is."""
+        return self._add_memo("debit_line_items", self._memo_of(bill_id, value, description), fields)
 
     def create(self, kind: str, body: Any) -> Resource:
         """A new entity; a memo is on its bill at once."""
@@ -45,10 +49,19 @@ class Memos(Drawdown):
         self._show_memos(kind, gone)
         return gone
 
-    def _memo_of(self, bill_id: str, value: Any, description: str, fields: Resource) -> Resource:
+    def _add_memo(self, kind: str, usual: Resource, fields: Resource) -> Resource:
+        missing = [name for name in SERVICE_PERIOD if name in fields and fields[name] is None]
+        given = {name: value for name, value in fields.items() if name not in missing}
+        memo = self.find(kind, super().create(kind, exact({**usual, **given}))["id"])
+        for name in missing:
+            del memo[name]
+        self._show_memos(kind, memo)
+        return copy.deepcopy(memo)
+
+    def _memo_of(self, bill_id: str, value: Any, description: str) -> Resource:
         bill = self.find("bills", bill_id)
         line = bill["lineItems"][0]
-        body = {
+        return {
             "billId": bill_id,
             "amount": amount(value),
             "description": description,
@@ -59,7 +72,6 @@ class Memos(Drawdown):
             "servicePeriodStartDate": bill["startDateTimeUTC"],
             "servicePeriodEndDate": bill["endDateTimeUTC"],
         }
-        return dict(exact({**body, **fields}))
 
     def _show_memos(self, kind: str, memo: Resource) -> None:
         """Brings the bill's memo lines up to date."""
@@ -104,8 +116,8 @@ class Memos(Drawdown):
             **self._product_fields(memo["accountingProductId"], "accountingProduct"),
             **({"reasonId": reason} if reason else {}),
         }
-        copied = ("referencedBillId", "referencedLineItemId", "servicePeriodStartDate", "servicePeriodEndDate")
-        return line | {name: memo[name] for name in copied}
+        copied = ("referencedBillId", "referencedLineItemId", *SERVICE_PERIOD)
+        return line | {name: memo[name] for name in copied if name in memo}
 
     def _rules(self) -> dict[str, Rule]:
         return {

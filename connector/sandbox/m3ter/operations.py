@@ -298,6 +298,11 @@ def update_config(org: Approvals, _: Resource, body: Any, __: dict[str, str]) ->
     return org.update_config(body)
 
 
+def enable_integration(org: Approvals, _: Resource, __: Any, path: dict[str, str]) -> Resource:
+    """The integration configuration, enabled."""
+    return org.enable_integration(path["id"])
+
+
 def set_webhook_active(org: Approvals, query: Resource, _: Any, path: dict[str, str]) -> Resource:
     """The destination, on or off."""
     destination = org.find("webhooks", path["id"])

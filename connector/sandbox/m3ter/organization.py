@@ -75,6 +75,7 @@ class Settings:
     bill_job_seconds: int = 0
     single_object_previews: bool = False
     signature_header: str = "x-m3ter-signature"
+    failures_before_disabling: int | None = None
 
 
 class Organization(Component):

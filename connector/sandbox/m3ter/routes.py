@@ -112,6 +112,7 @@ ROUTES: dict[str, Route] = {
     **_crud(WEBHOOKS, "webhooks", "webhook", "webhooks"),
     "set_webhook_active": ("PUT", f"{WEBHOOKS}/<id>/active", do.set_webhook_active),
     **_crud("/integrationconfigs", "integrations", "integration_config", "integration_configs"),
+    "enable_integration_config": ("POST", "/integrationconfigs/<id>/enable", do.enable_integration),
     **_crud("/picklists/currency", "currencies", "currency", "currencies", codes="code"),
     **_crud(
         "/picklists/transactiontypes",
