@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from connector.account_plans import Current, Interval
 from connector.clients.chargebee import Subscription
 from connector.errors import Parked
-from connector.mappings import PlanChoices
-from connector.plan_changes import Change, Create, Move, Remove, Replace, plan_changes
+from connector.mappings import PlanChoice, PlanChoices
+from connector.models import ALWAYS
+from connector.plan_changes import Change, Create, Move, Remove, Replace, gives_way, plan_changes, reaches_back_to
 from connector.timelines import Metering, Stretch, Wanted, wanted_plans
-from tests.builders import ADDON, APR, BASIC, FEB, JAN, MAR, MAY, PLANS, PRO, current_plan, interval
+from tests.builders import ADDON, APR, BASIC, FEB, JAN, MAR, MAY, PLANS, PRO, current_plan, interval, subscription
 from tests.rules.lifecycles import Life, lives
 
 DAY = timedelta(days=1)
@@ -292,3 +293,82 @@ def test_any_plans_of_one_product_become_any_others_or_all_are_left_as_they_are(
         converge(m3ter, wanting(*wanted))
     except Parked:
         assert m3ter.periods() == before
+
+
+JAN_2 = JAN + DAY
+
+
+@pytest.mark.parametrize(
+    ("states", "current", "changes"),
+    [
+        pytest.param(
+            [subscription(), subscription(PRO)],
+            [BASIC_NOW],
+            [Remove(BASIC_NOW), Create(interval(PRO, JAN))],
+            id="changed in the second it began",
+        ),
+        pytest.param(
+            [subscription(), subscription(status="cancelled", cancelled_at=JAN, updated_at=JAN_2)],
+            [BASIC_NOW],
+            [Remove(BASIC_NOW)],
+            id="cancelled from the start",
+        ),
+        pytest.param(
+            [
+                subscription(),
+                subscription(PRO, updated_at=FEB),
+                subscription(PRO, status="cancelled", cancelled_at=JAN_20, updated_at=MAR),
+            ],
+            [BASIC_THEN, PRO_SINCE],
+            [Remove(PRO_SINCE), Move(BASIC_THEN, JAN, JAN_20)],
+            id="cancelled with backdating to before the last change",
+        ),
+        pytest.param(
+            [subscription(), subscription(customer_id="cust_2", updated_at=FEB)],
+            [BASIC_NOW],
+            [Move(BASIC_NOW, JAN, FEB), Create(interval(BASIC, FEB, customer_id="cust_2"))],
+            id="moved to another customer: two accounts, so no replacement",
+        ),
+    ],
+)
+def test_what_a_later_state_undid_is_taken_back(states, current, changes):
+    assert plan_changes(wanted_by(states), current) == changes
+
+
+@pytest.mark.parametrize(
+    ("choices", "changes"),
+    [
+        pytest.param(
+            PlanChoices.always({BASIC: "plan-new"}),
+            [Remove(BASIC_NOW), Create(interval(BASIC, JAN, plan_id="plan-new"))],
+            id="to another plan from the beginning",
+        ),
+        pytest.param(PlanChoices.always({BASIC: None}), [Remove(BASIC_NOW)], id="to not metered"),
+        pytest.param(
+            PlanChoices({BASIC: (PlanChoice("plan-basic", "*", ALWAYS, None), PlanChoice("plan-new", "*", FEB, None))}),
+            [Replace(BASIC_NOW, interval(BASIC, FEB, plan_id="plan-new"))],
+            id="to another plan from a day on",
+        ),
+        pytest.param(PlanChoices({}), [], id="to nothing: the plan stays until somebody says what the item means"),
+    ],
+)
+def test_an_item_that_is_mapped_anew_gets_the_plan_that_it_means_now(choices, changes):
+    assert plan_changes(wanted_plans([subscription()], choices, Metering()), [BASIC_NOW]) == changes
+
+
+@pytest.mark.parametrize(
+    ("change", "since", "takes_only"),
+    [
+        pytest.param(Create(interval(BASIC, FEB)), FEB, False, id="a new plan: its start"),
+        pytest.param(Replace(BASIC_NOW, interval(PRO, FEB)), FEB, False, id="a replacement: where it takes over"),
+        pytest.param(Remove(BASIC_THEN), JAN, True, id="a removal: all of the plan"),
+        pytest.param(Move(BASIC_NOW, JAN, FEB), FEB, True, id="an end: that end"),
+        pytest.param(Move(BASIC_THEN, JAN, JAN_20), JAN_20, True, id="an earlier end: the earlier one"),
+        pytest.param(Move(BASIC_THEN, JAN, MAR), FEB, False, id="a later end: the one it had"),
+        pytest.param(Move(BASIC_THEN, JAN, None), FEB, False, id="no end any more: the one it had"),
+        pytest.param(Move(PRO_SINCE, MAR, None), FEB, True, id="a later start: the one it had"),
+        pytest.param(Move(PRO_SINCE, JAN_20, None), JAN_20, False, id="an earlier start: the new one"),
+    ],
+)
+def test_how_far_a_change_reaches_back(change, since, takes_only):
+    assert (reaches_back_to(change), gives_way(change)) == (since, takes_only)

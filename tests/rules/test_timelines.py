@@ -3,7 +3,7 @@
 import random
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta, timezone
 from itertools import pairwise
 from typing import Any
 
@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from connector.account_plans import Interval
 from connector.clients.chargebee import Subscription
 from connector.errors import Parked
-from connector.mappings import PlanChoices
-from connector.timelines import Metering, stretches, wanted_plans
+from connector.mappings import PlanChoice, PlanChoices
+from connector.models import ALWAYS
+from connector.timelines import Metering, stretches, undated_change, wanted_plans
 from tests.builders import ADDON, APR, BASIC, FEB, JAN, MAR, MAY, PLANS, PRO, interval, item, subscription
 from tests.rules.lifecycles import Life, lives
 
@@ -401,3 +402,115 @@ def test_whatever_chargebee_says_no_item_has_two_plans_at_once_and_every_end_com
 def test_a_state_that_repeats_the_newest_one_changes_nothing(life: Life):
     again = replace(life.newest, updated_at=life.now + DAY, resource_version=99)
     assert plans_of([*life.states, again]) == plans_of(life.states)
+
+
+@pytest.mark.parametrize(
+    ("history", "wanted"),
+    [
+        pytest.param([subscription(**TRIAL)], [], id="in trial: nothing yet"),
+        pytest.param(
+            [subscription(**TRIAL), subscription(updated_at=FEB, activated_at=FEB, **FEBRUARY)],
+            [interval(BASIC, FEB)],
+            id="then active: from the end of the trial",
+        ),
+        pytest.param(
+            [subscription(updated_at=MAR, trial_start=JAN, trial_end=FEB, activated_at=FEB, **FEBRUARY)],
+            [interval(BASIC, FEB)],
+            id="only seen after its trial: from the trial's end all the same",
+        ),
+        pytest.param(
+            [subscription(), subscription(**cancelled(MIDDLE)), subscription(updated_at=FEB, **TRIAL)],
+            [interval(BASIC, JAN, MIDDLE)],
+            id="reactivated into a trial: nothing yet",
+        ),
+    ],
+)
+def test_where_trials_are_not_metered_a_plan_begins_after_them(history, wanted):
+    assert plans_of(history, meter_trials=False) == wanted
+
+
+@pytest.mark.parametrize("change", [{"quantity": 5}, {"unit_price": 5000}])
+def test_where_every_change_counts_another_quantity_or_price_starts_a_new_plan(change):
+    states = [
+        subscription(),
+        subscription(item(BASIC, **change), updated_at=MIDDLE),
+        subscription(item(BASIC, **change), updated_at=FEB + DAY, **FEBRUARY),
+    ]
+    assert plans_of(states, every_change=True) == [interval(BASIC, JAN, MIDDLE), interval(BASIC, MIDDLE)]
+    assert plans_of(states) == [interval(BASIC, JAN)]
+
+
+def test_a_move_to_another_customer_ends_the_plan_there_and_starts_one_here():
+    moved = subscription(customer_id="cust_2", updated_at=MIDDLE)
+    renewed = subscription(customer_id="cust_2", updated_at=FEB + DAY, **FEBRUARY)
+    assert plans_of([subscription(), moved, renewed]) == [
+        interval(BASIC, JAN, MIDDLE),
+        interval(BASIC, MIDDLE, customer_id="cust_2"),
+    ]
+
+
+def test_a_backdated_change_holds_since_the_time_that_was_found_for_it():
+    changed = subscription(PRO, updated_at=FEB, backdated=True, effective_at=MIDDLE)
+    repriced = subscription(item(BASIC, quantity=5), updated_at=MIDDLE + DAY)
+    assert plans_of([subscription(), repriced, changed]) == [interval(BASIC, JAN, MIDDLE), interval(PRO, MIDDLE)]
+    assert undated_change([subscription(), repriced, changed]) is None
+
+
+@pytest.mark.parametrize(
+    ("history", "index"),
+    [
+        pytest.param([subscription(), subscription(PRO, updated_at=FEB, backdated=True)], 1, id="other items"),
+        pytest.param(
+            [subscription(), subscription(item(BASIC, quantity=5), updated_at=FEB, backdated=True)],
+            None,
+            id="the same items: it makes no difference since when",
+        ),
+        pytest.param([subscription(PRO, updated_at=FEB, backdated=True)], None, id="nothing is known from before"),
+        pytest.param(
+            [subscription(), subscription(PRO, updated_at=FEB, backdated=True, status="cancelled", cancelled_at=JAN)],
+            None,
+            id="cancelled: Chargebee says since when",
+        ),
+    ],
+)
+def test_a_backdated_change_that_does_not_say_since_when_is_found(history, index):
+    assert undated_change(history) == index
+
+
+@pytest.mark.parametrize(
+    ("state", "metering", "epoch"),
+    [
+        pytest.param(subscription(), {}, date(2026, 2, 1), id="the term's end"),
+        pytest.param(subscription(**TRIAL), {}, date(2026, 2, 1), id="the trial's end"),
+        pytest.param(subscription(current_term_end=None), {}, None, id="no term: m3ter's own"),
+        pytest.param(subscription(), {"bill_by_term": False}, None, id="by the organization's epoch"),
+        pytest.param(
+            subscription(), {"zone": timezone(timedelta(hours=-5))}, date(2026, 1, 31), id="west of Greenwich"
+        ),
+    ],
+)
+def test_the_first_bill_of_a_plan_is_due_when_the_subscription_is_invoiced(state, metering, epoch):
+    assert [one.bill_epoch for one in plans_of([state], **metering)] == [epoch]
+
+
+def test_a_plan_that_starts_within_a_term_is_billed_with_that_term():
+    states = [subscription(), subscription(PRO, updated_at=MIDDLE)]
+    assert [one.bill_epoch for one in plans_of(states)] == [date(2026, 2, 1)] * 2
+
+
+def test_a_mapping_that_changes_at_a_day_cuts_the_plan_there():
+    choices = PlanChoices(
+        {BASIC: (PlanChoice("plan-basic", "*", ALWAYS, None), PlanChoice("plan-2027", "*", MIDDLE, None))}
+    )
+    found = wanted_plans([subscription()], choices, Metering())
+    assert found.intervals == (
+        interval(BASIC, JAN, MIDDLE),
+        interval(BASIC, MIDDLE, plan_id="plan-2027"),
+    )
+    assert found.unmapped == ()
+
+
+def test_an_item_that_is_mapped_only_from_a_later_day_is_named():
+    choices = PlanChoices({BASIC: (PlanChoice("plan-basic", "*", MIDDLE, None),)})
+    found = wanted_plans([subscription()], choices, Metering())
+    assert (found.intervals, found.unmapped) == ((interval(BASIC, MIDDLE),), (BASIC,))
