@@ -9,8 +9,8 @@ from sqlalchemy.orm import Session
 
 from connector import inbox, mirror, syncs, transfers
 from connector.bills import approvals
-from connector.bills.plan import invoice_wish
 from connector.bills.push import sync_bill
+from connector.bills.routing import invoice_wish
 from connector.customers import sync_customer
 from connector.mirror import Backdated
 from connector.models import InboxEvent

@@ -317,11 +317,14 @@ class BillSnapshot(Base):
 
 
 class LinePush(Base):
-    """The intent to put one amount on one invoice: planned → sending → done, or parked."""
+    """The intent to send one charge: planned → sending → done, or parked.
+
+    `parts` are the bill lines that it is made of, each with its minor units; what was netted to nothing is done at once.
+    """
 
     __tablename__ = "line_pushes"
     __table_args__ = (
-        UniqueConstraint("snapshot_id", "line_key"),
+        UniqueConstraint("snapshot_id", "charge_key"),
         UniqueConstraint("connection", "invoice_id", "chargebee_line_id"),
         Index("ix_line_pushes_bill", "connection", "bill_id"),
     )
@@ -330,10 +333,16 @@ class LinePush(Base):
     bill_id: Mapped[str]
     snapshot_id: Mapped[int] = mapped_column(ForeignKey("bill_snapshots.id"))
     position: Mapped[int]
-    line_key: Mapped[str]
-    subscription_id: Mapped[str]
-    invoice_id: Mapped[str]
-    item_price_id: Mapped[str]
+    charge_key: Mapped[str]
+    kind: Mapped[str]
+    parts: Mapped[list[Any]]
+    subscription_id: Mapped[str | None]
+    customer_id: Mapped[str | None]
+    # The invoice as it was pending; when it is closed, `final_invoice_id` is the number that it got.
+    invoice_id: Mapped[str | None]
+    final_invoice_id: Mapped[str | None]
+    item_price_id: Mapped[str | None]
+    description: Mapped[str]
     date_from: Mapped[datetime]
     date_to: Mapped[datetime]
     amount_minor: Mapped[int] = mapped_column(Id)

@@ -67,6 +67,32 @@ class Connection(BaseModel):
         None, description="bills whose period ends before this day are left alone; unset: the day of the installation"
     )
     max_bill_lines: int = Field(500, ge=1, le=700, description="a bill with more lines parks before the first is sent")
+    group_lines: Literal["auto", "always", "never"] = Field(
+        "auto", description="whether bill lines of one charge item and period become one charge; the receipt shows each"
+    )
+    group_lines_above: int = Field(200, ge=1, description="with GROUP_LINES=auto, bills of more charges are grouped")
+    negative_lines: Literal["net", "promotional_credit", "park"] = Field(
+        "net",
+        description="what becomes of credits, drawn balances and the like: taken off charges of the same bill, or …",
+    )
+    negative_lines_by_type: dict[str, Literal["net", "promotional_credit", "park"]] = Field(
+        default_factory=dict, description="the same for single line types, e.g. `CREDIT_MEMO=promotional_credit`"
+    )
+    negative_total: Literal["park", "promotional_credit"] = Field(
+        "park", description="what becomes of credits that are more than all charges of their bill"
+    )
+    late_bills: Literal["park", "next_invoice"] = Field(
+        "park", description="what becomes of a bill whose invoice is closed: it parks, or goes on the next one"
+    )
+    wait_for_invoice_days: int = Field(
+        7, ge=0, description="a bill waits this long for its pending invoice after the end of its period"
+    )
+    foreign_lines: Literal["park", "ignore"] = Field(
+        "park", description="what to do about lines with the connector's charge items that somebody else added"
+    )
+    consolidated_invoicing: bool = Field(
+        False, description="whether the site puts several subscriptions on one invoice"
+    )
     meter_trials: bool = Field(
         True, description="whether usage in a trial is billed: a plan starts with the trial or after it"
     )
@@ -101,6 +127,16 @@ class Connection(BaseModel):
         if value not in available_timezones():
             raise ValueError("must be a name of the tz database, e.g. Europe/Berlin")
         return value
+
+    @field_validator("negative_lines_by_type", mode="before")
+    @classmethod
+    def _ways(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        pairs = [re.fullmatch(r"\s*([A-Z_]+)\s*=\s*(\w+)\s*", pair) for pair in value.split(",")]
+        if not all(pairs):
+            raise ValueError("should look like CREDIT_MEMO=promotional_credit,BALANCE_CONSUMED=net")
+        return {pair[1]: pair[2] for pair in pairs if pair}
 
     @field_validator("currency_exponents", mode="before")
     @classmethod

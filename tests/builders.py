@@ -24,7 +24,7 @@ def customer(**difference: Any) -> Customer:
         **{
             "id": CUSTOMER, "first_name": "Ada", "last_name": "Lovelace", "company": "Acme", "email": "ap@acme.test",
             "billing_address": {}, "preferred_currency_code": "USD", "deleted": False, "resource_version": _ms(JAN),
-            "updated_at": JAN, "parent_id": None, "pii_cleared": False,
+            "updated_at": JAN, "parent_id": None, "invoice_owner_id": None, "pii_cleared": False,
         }
         | difference
     )  # fmt: skip
@@ -67,8 +67,8 @@ def current_plan(item_price_id: str, start: datetime, end: datetime | None = Non
     return Current(
         **{
             "id": crc32(code.encode()), "account_id": ACCOUNT, "subscription_id": SUBSCRIPTION,
-            "customer_id": CUSTOMER, "item_price_id": item_price_id, "plan_id": PLANS.get(item_price_id, "plan-other"), "code": code,
-            "start": start, "end": end, "m3ter_id": f"m3ter-{code}",
+            "customer_id": CUSTOMER, "item_price_id": item_price_id, "plan_id": PLANS.get(item_price_id, "plan-other"),
+            "code": code, "start": start, "end": end, "m3ter_id": f"m3ter-{code}",
         }
         | difference
     )  # fmt: skip

@@ -1,7 +1,8 @@
 """The rows of the money protocol: snapshots of bills, and one intent per line that is to be sent."""
 
 import hashlib
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from connector.bills.plan import PushPlan, line_as_json
+from connector.bills.plan import NOTHING, PushPlan, line_as_json
 from connector.leases import Held
 from connector.models import BillSnapshot, LinePush
 
@@ -22,10 +23,14 @@ class Intent:
     """One amount for one invoice, as its row says."""
 
     id: int
-    line_key: str
-    subscription_id: str
-    invoice_id: str
-    item_price_id: str
+    kind: str
+    charge_key: str
+    parts: tuple[tuple[str, int], ...]
+    subscription_id: str | None
+    customer_id: str | None
+    invoice_id: str | None
+    item_price_id: str | None
+    description: str
     date_from: datetime
     date_to: datetime
     amount_minor: int
@@ -56,25 +61,41 @@ def last_pushed(db: Session, connection: str, bill_id: str) -> BillSnapshot | No
 
 
 def sent_amounts(db: Session, connection: str, bill_id: str) -> dict[str, int]:
-    """What all pushes of this bill have put on invoices, by line key, in minor units."""
-    rows = db.execute(
-        select(LinePush.line_key, func.sum(LinePush.amount_minor))
-        .where(LinePush.connection == connection, LinePush.bill_id == bill_id, LinePush.status == DONE)
-        .group_by(LinePush.line_key)
-    )
-    return {key: int(total) for key, total in rows}
+    """What all pushes of this bill have sent, by line key, in minor units; credits that were given are negative."""
+    total: Counter[str] = Counter()
+    for parts in db.scalars(
+        select(LinePush.parts).where(
+            LinePush.connection == connection, LinePush.bill_id == bill_id, LinePush.status == DONE
+        )
+    ):
+        for key, minor in parts:
+            total[key] += minor
+    return dict(total)
 
 
 def subscriptions_sent_for(db: Session, connection: str, bill_id: str) -> frozenset[str]:
     """The subscriptions on whose invoices pushes of this bill have put something."""
     done = (LinePush.connection == connection, LinePush.bill_id == bill_id, LinePush.status == DONE)
-    return frozenset(db.scalars(select(LinePush.subscription_id).where(*done).distinct()))
+    found = db.scalars(select(LinePush.subscription_id).where(*done, LinePush.kind != NOTHING).distinct())
+    return frozenset(subscription_id for subscription_id in found if subscription_id is not None)
+
+
+def our_lines(db: Session, connection: str, invoice_ids: Collection[str]) -> frozenset[str]:
+    """The ids of all lines on these invoices that some push has made."""
+    found = db.scalars(
+        select(LinePush.chargebee_line_id).where(
+            LinePush.connection == connection,
+            LinePush.invoice_id.in_(invoice_ids),
+            LinePush.chargebee_line_id.is_not(None),
+        )
+    )
+    return frozenset(str(line_id) for line_id in found)
 
 
 def freeze(
     db: Session, *, installation: str, connection: str, plan: PushPlan, content: str, now: datetime
 ) -> BillSnapshot:
-    """Keep the plan as the bill's snapshot with one intent for each line to send; nothing has been sent yet."""
+    """Keep the plan as the bill's snapshot with one intent for each charge; nothing has been sent yet."""
     generation = (
         1
         + db.scalars(
@@ -91,14 +112,16 @@ def freeze(
     )  # fmt: skip
     db.add(snapshot)
     db.flush()
-    for line in plan.to_send:
-        key = "|".join([installation, connection, plan.bill_id, line.key, content, str(generation)])
+    for charge in plan.charges:
+        key = "|".join([installation, connection, plan.bill_id, charge.key, content, str(generation)])
         db.add(
             LinePush(
-                connection=connection, bill_id=plan.bill_id, snapshot_id=snapshot.id, position=line.position,
-                line_key=line.key, subscription_id=line.subscription_id, invoice_id=line.invoice_id,
-                item_price_id=line.item_price_id, date_from=line.date_from, date_to=line.date_to,
-                amount_minor=line.amount_minor, currency=plan.currency, status=PLANNED, sends=0,
+                connection=connection, bill_id=plan.bill_id, snapshot_id=snapshot.id, position=charge.position,
+                charge_key=charge.key, kind=charge.kind, parts=[list(part) for part in charge.parts],
+                subscription_id=charge.subscription_id, customer_id=charge.customer_id, invoice_id=charge.invoice_id,
+                item_price_id=charge.item_price_id, description=charge.description, date_from=charge.date_from,
+                date_to=charge.date_to, amount_minor=charge.amount_minor, currency=plan.currency,
+                status=DONE if charge.kind == NOTHING else PLANNED, sends=0,
                 idempotency_key=hashlib.sha256(key.encode()).hexdigest(),
             )
         )  # fmt: skip
@@ -113,9 +136,10 @@ def intents(db: Session, snapshot_id: int) -> list[Intent]:
     )
     return [
         Intent(
-            id=row.id, line_key=row.line_key, subscription_id=row.subscription_id, invoice_id=row.invoice_id,
-            item_price_id=row.item_price_id, date_from=row.date_from, date_to=row.date_to, amount_minor=row.amount_minor,
-            currency=row.currency, idempotency_key=row.idempotency_key, status=row.status,
+            id=row.id, kind=row.kind, charge_key=row.charge_key, parts=tuple((key, minor) for key, minor in row.parts),
+            subscription_id=row.subscription_id, customer_id=row.customer_id, invoice_id=row.invoice_id,
+            item_price_id=row.item_price_id, description=row.description, date_from=row.date_from, date_to=row.date_to,
+            amount_minor=row.amount_minor, currency=row.currency, idempotency_key=row.idempotency_key, status=row.status,
             baseline=tuple(row.baseline or ()), sent_at=row.sent_at, chargebee_line_id=row.chargebee_line_id,
         )
         for row in rows
@@ -133,18 +157,6 @@ def done_lines(db: Session, connection: str, bill_id: str) -> list[LinePush]:
     )
 
 
-def claimed_lines(db: Session, connection: str, invoice_id: str) -> frozenset[str]:
-    """The ids of all lines on the invoice that some intent has claimed."""
-    found = db.scalars(
-        select(LinePush.chargebee_line_id).where(
-            LinePush.connection == connection,
-            LinePush.invoice_id == invoice_id,
-            LinePush.chargebee_line_id.is_not(None),
-        )
-    )
-    return frozenset(str(line_id) for line_id in found)
-
-
 def start_sending(db: Session, intent: Intent, lease: Held, baseline: Sequence[str], now: datetime) -> bool:
     """Commit that this line is about to be sent; False when it is no longer planned. Raises LeaseLost."""
     lease.confirm(db)
@@ -152,7 +164,7 @@ def start_sending(db: Session, intent: Intent, lease: Held, baseline: Sequence[s
 
 
 def finish(db: Session, intent: Intent, line_id: str, found_by: str) -> bool:
-    """Commit that this line is on the invoice under this id."""
+    """Commit that this charge was made, under this id of Chargebee's."""
     return _move(db, intent, SENDING, status=DONE, chargebee_line_id=line_id, found_by=found_by)
 
 

@@ -1,44 +1,34 @@
 """What a push of a bill would do, worked out before anything is sent: values in, values out.
 
-`plan_push` is total: whatever a bill holds comes back either as lines to send or as problems, each with its reason and
-its next step. Nothing is left out silently.
+`plan_push` is total: whatever a bill holds comes back either as charges to send or as problems, each with its reason and
+its next step. Nothing is left out silently: every line says into which charges it went.
 """
 
 import hashlib
 import json
-from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal, localcontext
-from fractions import Fraction
 from typing import Any
 
 from connector import days, mappings, money
-from connector.account_plans import Current
+from connector.bills.lines import content_hash, in_bill_currency, keyed_lines
+from connector.bills.netting import Netted, Open, net
+from connector.bills.routing import Problem, Surroundings, charge_price, place, problem, route, unmapped
 from connector.clients.chargebee import Invoice
 from connector.clients.m3ter_objects import Bill, BillLine
-from connector.errors import Cause
 
-# Chargebee's terms end at a time of day, m3ter's at midnight: the same boundary is never a day apart.
-SAME_BOUNDARY = timedelta(days=1)
 # Dates that can be counted with in every time zone.
 YEARS = range(1970, 9000)
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Why a bill cannot be pushed now; `waits` when time alone may settle it, `wakes_on` names what would."""
-
-    cause: Cause
-    line: str | None = None
-    wakes_on: str | None = None
-    waits: bool = False
+# What a charge is in Chargebee.
+CHARGE_ITEM, AD_HOC, CREDIT, NOTHING = "charge_item", "ad_hoc", "promotional_credit", "nothing"
+MAX_DESCRIPTION = 250
 
 
 @dataclass(frozen=True)
 class PlannedLine:
-    """One bill line and the charge that it becomes: `amount_minor` is what is to be added now, in minor units."""
+    """One bill line: its exact amount, that in minor units, and what earlier pushes of the bill have sent of it."""
 
     key: str
     position: int
@@ -48,16 +38,41 @@ class PlannedLine:
     exact: Decimal
     whole_minor: int
     sent_minor: int
+    product_id: str | None
     date_from: datetime | None
     date_to: datetime | None
-    item_price_id: str | None = None
-    subscription_id: str | None = None
-    invoice_id: str | None = None
+
+    @property
+    def open_minor(self) -> int:
+        """What of the line is still to be charged, or to be given back where it is negative."""
+        return self.whole_minor - self.sent_minor
+
+
+@dataclass(frozen=True)
+class Charge:
+    """One amount that is to be sent: `parts` are the lines that it is made of, each with its minor units.
+
+    A line that was netted into it stands there with a negative amount; one of which nothing is left is not sent at all.
+    """
+
+    key: str
+    position: int
+    kind: str
+    subscription_id: str | None
+    customer_id: str | None
+    invoice_id: str | None
+    item_price_id: str | None
+    description: str
+    date_from: datetime
+    date_to: datetime
+    parts: tuple[tuple[str, int], ...]
+    product_id: str | None = None
 
     @property
     def amount_minor(self) -> int:
-        """What is to be added now: the line's whole amount less what earlier pushes of the bill have sent of it."""
-        return self.whole_minor - self.sent_minor
+        """What is to be added; for a promotional credit, what is to be given."""
+        total = sum(minor for _, minor in self.parts)
+        return -total if self.kind == CREDIT else total
 
 
 @dataclass(frozen=True)
@@ -73,66 +88,26 @@ class PushPlan:
     exact_total: Decimal
     total_minor: int
     lines: tuple[PlannedLine, ...] = ()
+    charges: tuple[Charge, ...] = ()
     problems: tuple[Problem, ...] = ()
     sha256: str = ""
 
     @property
-    def to_send(self) -> list[PlannedLine]:
-        """The lines that become charges; a line of nothing is recorded and not sent."""
-        return [line for line in self.lines if line.amount_minor]
+    def to_send(self) -> list[Charge]:
+        """The charges that cost a call; what was netted to nothing is recorded and not sent."""
+        return [charge for charge in self.charges if charge.kind != NOTHING]
 
-
-@dataclass(frozen=True)
-class Surroundings:
-    """What a plan depends on beside the bill itself."""
-
-    charge_prices: Mapping[tuple[str, str, str], str]
-    account_plans: Sequence[Current]
-    live_subscriptions: Sequence[str]
-    pending: Mapping[str, Sequence[Invoice]] = field(default_factory=dict)
-    # What earlier pushes of this bill have put on invoices, by line key, in minor units.
-    sent: Mapping[str, int] = field(default_factory=dict)
-    # The subscriptions on whose invoices that was.
-    sent_for: Collection[str] = ()
-    exponents: Mapping[str, int] = field(default_factory=dict)
-    max_lines: int = 500
-
-
-def content_hash(bill: Bill) -> str:
-    """One hash for all that the money of a bill depends on; the same for a bill calculated again with the same result."""
-    amounts = [(key, _in_bill_currency(bill, line)) for key, line in keyed_lines(bill)]
-    # As a fraction in lowest terms: 1.0 and 1.00 are one amount.
-    lines = sorted(json.dumps([key, None if value is None else str(Fraction(value))]) for key, value in amounts)
-    whole = [bill.id, bill.account_id, bill.currency, str(bill.start_date), str(bill.end_date), lines]
-    return hashlib.sha256(json.dumps(whole).encode()).hexdigest()
-
-
-def keyed_lines(bill: Bill) -> list[tuple[str, BillLine]]:
-    """Each line with a key of what it is for: line ids change whenever m3ter calculates a bill again (m3ter.md §16.16)."""
-    counts: Counter[str] = Counter()
-    keyed = []
-    for line in sorted(bill.lines, key=lambda line: (_nature(line), _in_bill_currency(bill, line) or Decimal(0))):
-        nature = hashlib.sha256(_nature(line).encode()).hexdigest()[:20]
-        counts[nature] += 1
-        keyed.append((f"{nature}-{counts[nature]}", line))
-    order = {id(line): position for position, line in enumerate(bill.lines)}
-    return sorted(keyed, key=lambda pair: order[id(pair[1])])
-
-
-def _nature(line: BillLine) -> str:
-    parts: list[Any] = [
-        line.type, line.plan_id, line.plan_group_id, line.pricing_id, line.aggregation_id, line.compound_aggregation_id,
-        line.counter_id, line.charge_id, line.balance_id, line.commitment_id, line.contract_id, line.product_id,
-        line.child_account_id, sorted(line.segment.items()), str(line.start), str(line.end),
-    ]  # fmt: skip
-    return json.dumps(parts)
+    @property
+    def to_send_minor(self) -> int:
+        """What the charges come to, credits taken off."""
+        return sum(minor for charge in self.charges for _, minor in charge.parts)
 
 
 def subscriptions_billed(bill: Bill, around: Surroundings) -> set[str]:
     """The subscriptions whose pending invoices the plan will need."""
     if _whole_bill_problems(bill, around):
         return set()
-    routed = (_route(line, bill, around) for line in bill.lines)
+    routed = (route(line, bill, around) for line in bill.lines if (in_bill_currency(bill, line) or 0) > 0)
     return {found for found in routed if isinstance(found, str)}
 
 
@@ -145,9 +120,9 @@ def plan_push(bill: Bill, around: Surroundings) -> PushPlan:
     problems = _whole_bill_problems(bill, around)
     if problems:
         return replace(plan, problems=tuple(problems))
-    decimals = money.exponent(bill.currency, dict(around.exponents))
+    decimals = money.exponent(bill.currency, dict(around.policies.exponents))
     keyed = keyed_lines(bill)
-    exact = [_in_bill_currency(bill, line) or Decimal(0) for _, line in keyed]
+    exact = [in_bill_currency(bill, line) or Decimal(0) for _, line in keyed]
     with localcontext() as context:
         context.prec = money.PRECISION
         exact_total = sum(exact, Decimal(0))
@@ -155,217 +130,244 @@ def plan_push(bill: Bill, around: Surroundings) -> PushPlan:
     try:
         amounts = money.round_together(exact, [key for key, _ in keyed], decimals, stated, around.sent)
     except money.BadMoney as error:
-        return replace(plan, problems=(_problem("total_differs", str(error), "Calculate the bill again in m3ter."),))
-    lines: list[PlannedLine] = []
-    for position, ((key, line), value, minor) in enumerate(zip(keyed, exact, amounts, strict=True)):
-        planned, found = _plan_line(bill, around, position, key, line, value, minor)
-        lines.append(planned)
-        problems += found
-    problems += _less_than_sent(lines, around, decimals)
+        return replace(plan, problems=(problem("total_differs", str(error), "Calculate the bill again in m3ter."),))
+    lines = [
+        PlannedLine(
+            key=key, position=position, m3ter_line_id=line.id, line_type=line.type, description=line.description,
+            exact=value, whole_minor=minor, sent_minor=around.sent.get(key, 0), product_id=line.product_id,
+            date_from=line.start, date_to=line.end,
+        )
+        for position, ((key, line), value, minor) in enumerate(zip(keyed, exact, amounts, strict=True))
+    ]  # fmt: skip
     plan = replace(
-        plan,
-        decimals=decimals,
-        exact_total=exact_total,
-        total_minor=sum(amounts),
-        lines=tuple(lines),
-        problems=tuple(problems),
-    )
+        plan, decimals=decimals, exact_total=exact_total, total_minor=sum(amounts), lines=tuple(lines)
+    )  # fmt: skip
+    charges, problems = _charges(bill, around, plan, dict(keyed))
+    plan = replace(plan, charges=tuple(charges), problems=tuple(problems))
     return replace(plan, sha256=_plan_hash(plan, content_hash(bill)))
 
 
 def _plan_hash(plan: PushPlan, content: str) -> str:
-    sends = [[line.key, line.item_price_id, line.invoice_id, line.amount_minor] for line in plan.lines]
+    sends = [[one.key, one.kind, one.item_price_id, one.invoice_id, one.parts] for one in plan.charges]
     return hashlib.sha256(json.dumps([content, sends]).encode()).hexdigest()
 
 
 def _whole_bill_problems(bill: Bill, around: Surroundings) -> list[Problem]:
-    if len(bill.lines) > around.max_lines:
-        text = f"the bill has {len(bill.lines)} lines, more than the {around.max_lines} that one push may add"
-        return [_problem("too_many_lines", text, "Check the bill; raise MAX_BILL_LINES if it is right.")]
     if not all(day is not None and day.year in YEARS for day in (bill.start_date, bill.end_date)):
         text = f"the bill has no period that can be billed: {bill.start_date} to {bill.end_date}"
-        return [_problem("no_period", text, "Calculate the bill again in m3ter.")]
+        return [problem("no_period", text, "Calculate the bill again in m3ter.")]
     if days.zone(bill.timezone) is None:
         text = f"nobody knows the bill's time zone {bill.timezone!r}, so its days may begin at any time"
         return [
-            _problem("unknown_timezone", text, "Set the organization's time zone in m3ter to one of the tz database.")
+            problem("unknown_timezone", text, "Set the organization's time zone in m3ter to one of the tz database.")
         ]
     try:
-        money.exponent(bill.currency, dict(around.exponents))
+        money.exponent(bill.currency, dict(around.policies.exponents))
     except money.BadMoney as error:
-        return [
-            _problem("currency", str(error), f"Set CURRENCY_EXPONENTS, e.g. `{bill.currency}=0`, once it is known.")
-        ]
+        return [problem("currency", str(error), f"Set CURRENCY_EXPONENTS, e.g. `{bill.currency}=0`, once it is known.")]
     return [
-        _problem(
+        problem(
             "no_converted_amount",
             f"line {line.description!r} is in {line.currency}, the bill in {bill.currency}, and m3ter gives no converted amount",
             "Set the conversion rate in m3ter and calculate the bill again.",
             line.id,
         )
         for line in bill.lines
-        if _in_bill_currency(bill, line) is None
+        if in_bill_currency(bill, line) is None
     ]
 
 
-def _in_bill_currency(bill: Bill, line: BillLine) -> Decimal | None:
-    if line.converted_subtotal is not None:
-        return line.converted_subtotal
-    return line.subtotal if line.currency in (None, bill.currency) else None
+@dataclass
+class _Draft:
+    """The charges of a plan as they come together, and what stands in their way.
+
+    `credits` are to be given back; `withdrawn` is what an earlier push gave back and the bill no longer does.
+    """
+
+    charges: list[Charge] = field(default_factory=list)
+    credits: list[Open] = field(default_factory=list)
+    withdrawn: list[Open] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    invoices: dict[str, Invoice] = field(default_factory=dict)
 
 
-def _plan_line(
-    bill: Bill, around: Surroundings, position: int, key: str, line: BillLine, exact: Decimal, minor: int
-) -> tuple[PlannedLine, list[Problem]]:
-    planned = PlannedLine(
-        key=key, position=position, m3ter_line_id=line.id, line_type=line.type, description=line.description,
-        exact=exact, whole_minor=minor, sent_minor=around.sent.get(key, 0), date_from=line.start, date_to=line.end,
-    )  # fmt: skip
-    if exact < 0:
-        text = f"line {line.description!r} ({line.type}) is negative: {exact} {bill.currency}"
-        step = "Invoice this bill by hand and skip the sync: negative lines cannot be added to an invoice."
-        return planned, [_problem("negative_line", text, step, line.id)]
-    if not planned.amount_minor:
-        return planned, []
+def _charges(
+    bill: Bill, around: Surroundings, plan: PushPlan, by_key: dict[str, BillLine]
+) -> tuple[list[Charge], list[Problem]]:
+    draft = _Draft()
+    for planned in plan.lines:
+        if planned.open_minor > 0 and planned.exact >= 0:
+            _add_charge(draft, bill, around, planned, by_key[planned.key])
+        elif planned.open_minor:
+            _add_credit(draft, bill, around, planned, by_key[planned.key])
+    for key, minor in around.sent.items():
+        if minor and key not in by_key:
+            gone = Open(key, -minor, _payer(around, bill.account_id), None, None)
+            (draft.credits if minor > 0 else draft.withdrawn).append(gone)
+    draft.problems += [
+        _foreign(invoice, lines)
+        for invoice in draft.invoices.values()
+        if (lines := _foreign_lines(invoice, around)) and around.policies.foreign_lines == "park"
+    ]
+    if draft.problems:
+        return draft.charges, draft.problems
+    if len(draft.charges) > around.policies.group_above:
+        draft.charges = _grouped(draft.charges)
+    if len(draft.charges) > around.policies.max_charges:
+        return draft.charges, [_too_many(len(draft.charges), around.policies.max_charges)]
+    for one in draft.withdrawn:
+        if not _take_back(draft, one):
+            return draft.charges, [_withdrawn(plan, one)]
+    netted, left_over = net([_open(one) for one in draft.charges if one.kind != CREDIT], draft.credits)
+    charges = [_less(charge, netted) for charge in draft.charges]
+    if not left_over:
+        return charges, []
+    if around.policies.negative_total == "promotional_credit" and not around.sent:
+        given = [line for line in plan.lines if line.key in left_over]
+        return [*charges, *(_credit(bill, around, one, by_key[one.key], left_over[one.key]) for one in given)], []
+    return charges, [_too_much_credit(plan, around, sum(left_over.values()))]
+
+
+def _too_many(number: int, allowed: int) -> Problem:
+    text = f"the bill comes to {number} charges, more than the {allowed} that one push may add"
+    return problem(
+        "too_many_lines", text, "Check the bill; set GROUP_LINES=always, or raise MAX_BILL_LINES if it is right."
+    )
+
+
+def _open(charge: Charge) -> Open:
+    return Open(charge.key, charge.amount_minor, charge.customer_id, charge.product_id, charge.subscription_id)
+
+
+def _take_back(draft: _Draft, one: Open) -> bool:
+    """Charge again what was given back before, beside the largest charge of the same payer; False where there is none."""
+    fitting = [charge for charge in draft.charges if charge.kind != CREDIT and charge.customer_id == one.payer]
+    if not fitting:
+        return False
+    beside = min(fitting, key=lambda charge: (-charge.amount_minor, charge.key))
+    draft.charges[draft.charges.index(beside)] = replace(beside, parts=(*beside.parts, (one.key, one.minor)))
+    return True
+
+
+def _withdrawn(plan: PushPlan, one: Open) -> Problem:
+    text = (
+        f"a credit of {money.to_major(one.minor, plan.decimals)} {plan.currency} that was given is no longer on the bill, "
+        "and there is no charge to add it to"
+    )
+    return problem("credit_withdrawn", text, "Invoice that amount by hand, then skip the sync.")
+
+
+def _foreign_lines(invoice: Invoice, around: Surroundings) -> list[str]:
+    """Lines with charge items that are the connector's to add, which it did not add."""
+    prices = set(around.charge_prices.values())
+    return [line.id for line in invoice.lines if line.entity_id in prices and line.id not in around.ours]
+
+
+def _foreign(invoice: Invoice, lines: list[str]) -> Problem:
+    text = (
+        f"invoice {invoice.id} has {len(lines)} line(s) with the connector's charge items that somebody else added: "
+        + ", ".join(lines[:5])
+    )
+    step = (
+        "Switch off m3ter's own Chargebee integration, or whatever bills the same usage, and remove what is billed twice. "
+        "If these lines are right, set FOREIGN_LINES=ignore and retry."
+    )
+    return problem("foreign_lines", text, step)
+
+
+def _payer(around: Surroundings, account_id: str) -> str | None:
+    return around.customers.get(account_id)
+
+
+def _add_charge(draft: _Draft, bill: Bill, around: Surroundings, planned: PlannedLine, line: BillLine) -> None:
+    """A line of which something is to be charged becomes a charge of its own."""
     problems: list[Problem] = []
     if line.start is None or line.end is None or line.end <= line.start:
         step = "Give the line a service period in m3ter, calculate the bill again and approve it."
-        problems.append(
-            _problem("no_service_period", f"line {line.description!r} has no service period", step, line.id)
-        )
+        problems.append(problem("no_service_period", f"line {line.description!r} has no service period", step, line.id))
     price = charge_price(line, bill.currency, around.charge_prices)
     if price is None:
-        problems.append(_unmapped(bill, line))
-    found = _route(line, bill, around)
-    if isinstance(found, Problem):
-        return planned, [*problems, found]
-    planned = replace(planned, item_price_id=price, subscription_id=found)
-    placed = _place(bill, found, around)
+        problems.append(unmapped(bill, line))
+    subscription_id = route(line, bill, around)
+    placed = subscription_id if isinstance(subscription_id, Problem) else place(bill, subscription_id, around)
     if isinstance(placed, Problem):
-        return planned, [*problems, placed]
-    return replace(planned, invoice_id=placed.id), problems
-
-
-def charge_price(line: BillLine, currency: str, prices: Mapping[tuple[str, str, str], str]) -> str | None:
-    """The charge item price that a line becomes: by pricing, else aggregation, product, line item type, default."""
-    ids = (line.pricing_id, line.aggregation_id, line.compound_aggregation_id, line.product_id, line.type, mappings.ANY)
-    for entity, m3ter_id in zip(mappings.CHARGE_ENTITIES, ids, strict=True):
-        if m3ter_id and (entity, m3ter_id, currency) in prices:
-            return prices[entity, m3ter_id, currency]
-    return None
-
-
-def _unmapped(bill: Bill, line: BillLine) -> Problem:
-    entity, m3ter_id = next(
-        (entity, found)
-        for entity, found in (
-            ("Aggregation", line.aggregation_id),
-            ("CompoundAggregation", line.compound_aggregation_id),
-            ("LineItemType", line.type),
+        problems.append(placed)
+    draft.problems += problems
+    if problems or not isinstance(placed, Invoice) or line.start is None or line.end is None:
+        return
+    draft.invoices[placed.id] = placed
+    is_ad_hoc = price == mappings.AD_HOC
+    draft.charges.append(
+        Charge(
+            key=planned.key, position=planned.position, kind=AD_HOC if is_ad_hoc else CHARGE_ITEM,
+            subscription_id=str(subscription_id), customer_id=_payer(around, line.child_account_id or bill.account_id),
+            invoice_id=placed.id, item_price_id=None if is_ad_hoc else price,
+            description=line.description[:MAX_DESCRIPTION] or line.type, date_from=line.start, date_to=line.end,
+            parts=((planned.key, planned.open_minor),), product_id=line.product_id,
         )
-        if found
-    )
-    return Problem(
-        Cause(
-            "unmapped_line",
-            f"no charge item price in {bill.currency} is mapped to line {line.description!r} ({line.type})",
-            f"`connector mappings add {entity} {m3ter_id} ItemPrice <charge item price> --currency {bill.currency}`; "
-            "it goes on by itself then.",
-        ),
-        line.id,
-        wakes_on=mappings.CHARGE_WISH,
-    )
+    )  # fmt: skip
 
 
-def _route(line: BillLine, bill: Bill, around: Surroundings) -> str | Problem:
-    """The subscription that a line belongs to, or why nobody can tell."""
-    if line.child_account_id is not None:
-        text = f"line {line.description!r} is for child account {line.child_account_id}"
-        return _problem("child_account", text, "Invoice this bill by hand and skip the sync.", line.id)
-    active = [plan for plan in around.account_plans if _overlaps(plan, line, bill)]
-    by_plan = {plan.subscription_id for plan in active if plan.plan_id == line.plan_id}
-    candidates = by_plan or {plan.subscription_id for plan in active} or set(around.live_subscriptions)
-    if len(candidates) == 1:
-        return next(iter(candidates))
-    known = ", ".join(sorted(candidates)) or "none"
-    text = f"line {line.description!r} may belong to several subscriptions, or to none: {known}"
-    return _problem("ambiguous_subscription", text, "Invoice this bill by hand and skip the sync.", line.id)
+def _add_credit(draft: _Draft, bill: Bill, around: Surroundings, planned: PlannedLine, line: BillLine) -> None:
+    """A line of which something is to be given back goes the way that the settings say for its type."""
+    policies = around.policies
+    way = policies.negative_lines_by_type.get(line.type, policies.negative_lines) if planned.exact < 0 else "net"
+    if way == "park":
+        text = f"line {line.description!r} ({line.type}) is negative: {planned.exact} {bill.currency}"
+        step = "Invoice this bill by hand and skip the sync, or set NEGATIVE_LINES to let such lines be netted or credited."
+        draft.problems.append(problem("negative_line", text, step, line.id))
+    elif way == "promotional_credit" and planned.open_minor < 0:
+        draft.charges.append(_credit(bill, around, planned, line, planned.open_minor))
+    else:
+        subscription_id = route(line, bill, around)
+        owner = subscription_id if isinstance(subscription_id, str) else None
+        payer = _payer(around, line.child_account_id or bill.account_id)
+        found = Open(planned.key, planned.open_minor, payer, line.product_id, owner)
+        (draft.credits if planned.open_minor < 0 else draft.withdrawn).append(found)
 
 
-def _overlaps(plan: Current, line: BillLine, bill: Bill) -> bool:
-    start = line.start or days.bill_moment(bill, bill.start_date)
-    end = line.end or days.bill_moment(bill, bill.end_date)
-    return plan.start < end and (plan.end is None or plan.end > start)
+def _credit(bill: Bill, around: Surroundings, planned: PlannedLine, line: BillLine, minor: int) -> Charge:
+    """So much of a negative line as a promotional credit of its customer."""
+    return Charge(
+        key=planned.key, position=planned.position, kind=CREDIT, subscription_id=None,
+        customer_id=_payer(around, line.child_account_id or bill.account_id), invoice_id=None, item_price_id=None,
+        description=line.description[:MAX_DESCRIPTION] or line.type,
+        date_from=line.start or days.bill_moment(bill, bill.start_date),
+        date_to=line.end or days.bill_moment(bill, bill.end_date), parts=((planned.key, minor),),
+    )  # fmt: skip
 
 
-def _place(bill: Bill, subscription_id: str, around: Surroundings) -> Invoice | Problem:
-    """The pending invoice that closes the bill's period, or why there is none."""
-    pending = around.pending.get(subscription_id, ())
-    boundary = days.bill_moment(bill, bill.end_date)
-    fitting = [invoice for invoice in pending if _closes(invoice, subscription_id, boundary)]
-    listed = ", ".join(f"{invoice.id} of {invoice.date:%Y-%m-%d}" for invoice in pending if invoice.date)
-    if len(fitting) == 1:
-        if fitting[0].currency_code == bill.currency:
-            return fitting[0]
-        text = f"invoice {fitting[0].id} is in {fitting[0].currency_code}, the bill in {bill.currency}"
-        return _problem("currency_mismatch", text, "Bill this account in the subscription's currency in m3ter.")
-    if len(fitting) > 1:
-        text = f"several pending invoices of {subscription_id} close on {boundary:%Y-%m-%d}: {listed}"
-        return _problem("several_invoices", text, "Close or delete the ones that are not for this bill.")
-    if subscription_id in around.sent_for:
-        text = f"a part of the bill was sent before, and its invoice is no longer pending (pending now: {listed or 'none'})"
-        return _problem("invoice_closed", text, "Invoice the difference by hand and skip the sync.")
-    later = [invoice for invoice in pending if invoice.date and invoice.date > boundary + SAME_BOUNDARY]
-    if later:
-        text = f"the bill's period ends on {boundary:%Y-%m-%d}; the pending invoices of {subscription_id} are {listed}"
-        return _problem(
-            "period_mismatch", text, "Line the periods up (m3ter billEpoch), or invoice by hand and skip the sync."
+def _grouped(charges: Iterable[Charge]) -> list[Charge]:
+    """One charge for all that would be equal on the invoice but for its amount."""
+    groups: dict[str, list[Charge]] = {}
+    for one in charges:
+        alike = [one.kind, one.subscription_id, one.customer_id, one.invoice_id, one.item_price_id, str(one.date_from),
+                 str(one.date_to), one.description if one.kind != CHARGE_ITEM else ""]  # fmt: skip
+        groups.setdefault(hashlib.sha256(json.dumps(alike).encode()).hexdigest()[:24], []).append(one)
+    return [
+        members[0] if len(members) == 1 else replace(
+            members[0], key=f"group-{key}", parts=tuple(part for one in members for part in one.parts),
+            product_id=members[0].product_id if len({one.product_id for one in members}) == 1 else None,
         )
-    text = f"{subscription_id} has no pending invoice for the period that ends on {boundary:%Y-%m-%d}"
-    return Problem(
-        Cause("no_pending_invoice", text, "Nothing: it goes on when Chargebee opens the invoice."),
-        wakes_on=invoice_wish(subscription_id),
-        waits=True,
-    )
+        for key, members in groups.items()
+    ]  # fmt: skip
 
 
-def invoice_wish(subscription_id: str) -> str:
-    """What a bill waits for while the subscription has no pending invoice."""
-    return f"invoice:{subscription_id}"
+def _less(charge: Charge, netted: Sequence[Netted]) -> Charge:
+    """The charge with the credits that are taken off it."""
+    parts = (*charge.parts, *((one.credit, -one.minor) for one in netted if one.charge == charge.key))
+    nothing_left = charge.kind != CREDIT and not sum(minor for _, minor in parts)
+    return replace(charge, parts=parts, kind=NOTHING if nothing_left else charge.kind)
 
 
-def _closes(invoice: Invoice, subscription_id: str, boundary: datetime) -> bool:
-    """Whether the invoice is the one at this boundary: a renewal invoice bills the new term from it (chargebee.md §5.5)."""
-    starts = [
-        line.date_from
-        for line in invoice.lines
-        if line.entity_type == "plan_item_price" and line.subscription_id in (None, subscription_id)
-    ]
-    moments = starts or ([invoice.date] if invoice.date else [])
-    return any(abs(moment - boundary) < SAME_BOUNDARY for moment in moments)
-
-
-def _less_than_sent(lines: Iterable[PlannedLine], around: Surroundings, decimals: int) -> list[Problem]:
-    """A bill that shrank after it was sent cannot be followed by adding: a person has to credit the difference."""
-    keys = {line.key: line for line in lines}
-    shrunk = [
-        f"{line.description!r} by {money.to_major(-line.amount_minor, decimals)}"
-        for line in keys.values()
-        if line.sent_minor and line.amount_minor < 0
-    ]
-    gone = [
-        f"a line of {money.to_major(minor, decimals)}"
-        for key, minor in around.sent.items()
-        if minor and key not in keys
-    ]
-    if not shrunk and not gone:
-        return []
-    text = "the bill is now less than what was put on the invoice: " + ", ".join(shrunk + gone)
-    return [_problem("less_than_sent", text, "Remove or credit the difference in Chargebee, then skip the sync.")]
-
-
-def _problem(code: str, text: str, next_step: str, line: str | None = None) -> Problem:
-    return Problem(Cause(code, text, next_step), line)
+def _too_much_credit(plan: PushPlan, around: Surroundings, minor: int) -> Problem:
+    left = f"{money.to_major(-minor, plan.decimals)} {plan.currency}"
+    if around.sent:
+        text = f"the bill is now less than what was put on the invoice, by {left}"
+        return problem("less_than_sent", text, "Remove or credit the difference in Chargebee, then skip the sync.")
+    text = f"the bill's credits are {left} more than its charges, and an invoice cannot become less than it is"
+    step = "Give that credit by hand and skip the sync, or set NEGATIVE_TOTAL=promotional_credit and retry."
+    return problem("negative_total", text, step)
 
 
 def as_json(plan: PushPlan) -> dict[str, Any]:
@@ -377,16 +379,18 @@ def as_json(plan: PushPlan) -> dict[str, Any]:
         "currency": plan.currency,
         "exact_total": format(plan.exact_total, "f"),
         "total": str(money.to_major(plan.total_minor, plan.decimals)),
+        "to_add": str(money.to_major(plan.to_send_minor, plan.decimals)),
         "plan": plan.sha256,
         "lines": [line_as_json(line, plan.decimals) for line in plan.lines],
+        "charges": [charge_as_json(charge, plan.decimals) for charge in plan.charges],
         "problems": [
-            asdict(problem.cause) | {"line": problem.line, "waits": problem.waits} for problem in plan.problems
+            asdict(one.cause) | {"line": one.line, "waits": one.waits} for one in plan.problems
         ],
-    }
+    }  # fmt: skip
 
 
 def line_as_json(line: PlannedLine, decimals: int) -> dict[str, Any]:
-    """One planned line: what m3ter says and what is to be added to which invoice."""
+    """One bill line: what m3ter says of it, in whole and sent before."""
     return {
         "key": line.key,
         "m3ter_line_id": line.m3ter_line_id,
@@ -395,10 +399,24 @@ def line_as_json(line: PlannedLine, decimals: int) -> dict[str, Any]:
         "exact": format(line.exact, "f"),
         "amount": str(money.to_major(line.whole_minor, decimals)),
         "sent_before": str(money.to_major(line.sent_minor, decimals)),
-        "to_add": str(money.to_major(line.amount_minor, decimals)),
-        "item_price_id": line.item_price_id,
-        "subscription_id": line.subscription_id,
-        "invoice_id": line.invoice_id,
+        "to_add": str(money.to_major(line.open_minor, decimals)),
         "date_from": line.date_from.isoformat() if line.date_from else None,
         "date_to": line.date_to.isoformat() if line.date_to else None,
+    }
+
+
+def charge_as_json(charge: Charge, decimals: int) -> dict[str, Any]:
+    """One charge: where it is to go, and of which lines it is made."""
+    return {
+        "key": charge.key,
+        "kind": charge.kind,
+        "amount": str(money.to_major(charge.amount_minor, decimals)),
+        "item_price_id": charge.item_price_id,
+        "description": charge.description,
+        "subscription_id": charge.subscription_id,
+        "customer_id": charge.customer_id,
+        "invoice_id": charge.invoice_id,
+        "date_from": charge.date_from.isoformat(),
+        "date_to": charge.date_to.isoformat(),
+        "parts": [{"line": key, "amount": str(money.to_major(minor, decimals))} for key, minor in charge.parts],
     }

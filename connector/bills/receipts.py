@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from connector import mappings, money
 from connector.bills import ledger
+from connector.bills.plan import CREDIT
 from connector.database import insert
 from connector.mappings import Pair
 from connector.models import BillSnapshot, LinePush, Receipt
@@ -34,10 +35,11 @@ def store(db: Session, connection: str, snapshot: BillSnapshot, now: datetime) -
 
 def compose(snapshot: BillSnapshot, charges: list[LinePush], now: datetime) -> dict[str, Any]:
     """The receipt's document: amounts as texts in major units, times in ISO 8601 UTC."""
-    by_line: dict[str, list[LinePush]] = {}
+    by_line: dict[str, list[dict[str, Any]]] = {}
     for charge in charges:
-        by_line.setdefault(charge.line_key, []).append(charge)
-    added = sum(charge.amount_minor for charge in charges)
+        for key, minor in charge.parts:
+            by_line.setdefault(key, []).append(_charge(charge, minor, snapshot.decimals))
+    added = sum(minor for charge in charges for _, minor in charge.parts)
     return {
         "bill_id": snapshot.bill_id,
         "bill_version": snapshot.bill_version,
@@ -47,7 +49,7 @@ def compose(snapshot: BillSnapshot, charges: list[LinePush], now: datetime) -> d
         "bill_total": str(money.to_major(snapshot.total_minor, snapshot.decimals)),
         "invoice_total_added": str(money.to_major(added, snapshot.decimals)),
         "equal": added == snapshot.total_minor,
-        "invoices": sorted({charge.invoice_id for charge in charges}),
+        "invoices": sorted({charge.invoice_id for charge in charges if charge.chargebee_line_id and charge.invoice_id}),
         "lines": [
             {
                 "m3ter_line_id": line["m3ter_line_id"],
@@ -55,7 +57,7 @@ def compose(snapshot: BillSnapshot, charges: list[LinePush], now: datetime) -> d
                 "description": line["description"],
                 "exact": line["exact"],
                 "amount": line["amount"],
-                "charges": [_charge(charge, snapshot.decimals) for charge in by_line.get(line["key"], ())],
+                "charges": by_line.get(line["key"], []),
             }
             for line in snapshot.lines
         ],
@@ -65,12 +67,16 @@ def compose(snapshot: BillSnapshot, charges: list[LinePush], now: datetime) -> d
     }
 
 
-def _charge(charge: LinePush, decimals: int) -> dict[str, Any]:
+def _charge(charge: LinePush, minor: int, decimals: int) -> dict[str, Any]:
+    """What of a line went into a charge (`amount`; negative where it was netted), and what the charge is in Chargebee."""
     return {
+        "kind": charge.kind,
+        "amount": str(money.to_major(minor, decimals)),
+        "of": str(money.to_major(charge.amount_minor, decimals)),
         "invoice_id": charge.invoice_id,
         "chargebee_line_id": charge.chargebee_line_id,
         "item_price_id": charge.item_price_id,
-        "amount": str(money.to_major(charge.amount_minor, decimals)),
+        "description": charge.description,
         "date_from": charge.date_from.isoformat(),
         "date_to": charge.date_to.isoformat(),
         "found_by": charge.found_by,
@@ -88,7 +94,7 @@ def finish_mappings(services: Services, run: Run) -> str:
         Pair("BillItem", line["m3ter_line_id"], "Invoice", charge["chargebee_line_id"])
         for line in receipt.body["lines"]
         for charge in line["charges"]
-        if line["m3ter_line_id"]
+        if line["m3ter_line_id"] and charge["chargebee_line_id"] and charge["kind"] != CREDIT
     ]
     for pair in pairs:
         mappings.record(services, run.connection, pair)

@@ -62,7 +62,7 @@ def push_bill(bill_id: str, wanted: str | None, dry_run: bool, yes: bool, connec
         if not yes:
             show(_plan_text(plan), on_standard_error=True)
             click.confirm("Add these lines?", abort=True, err=True)
-        if plan.to_send:
+        if plan.charges:
             freeze(services, connection, bill, plan)
     elif dry_run or wanted:
         raise ConnectorError(f"a push of bill {bill_id} is under way already: `connector bills show {bill_id}`")
@@ -146,21 +146,24 @@ def _bill_text(document: dict[str, Any]) -> list[Any]:
 def _plan_text(plan: PushPlan) -> list[Any]:
     document = plans.as_json(plan)
     rows = [
-        [
-            line["description"],
-            line["exact"],
-            line["to_add"],
-            line["item_price_id"],
-            line["subscription_id"],
-            line["invoice_id"],
-        ]
+        [line["line_type"], line["description"], line["exact"], line["amount"], line["to_add"]]
         for line in document["lines"]
     ]
-    text: list[Any] = [
-        table(f"Bill {plan.bill_id}", ["line", "exact", "to add", "item price", "subscription", "invoice"], rows)
-    ]
+    text: list[Any] = [table(f"Bill {plan.bill_id}", ["type", "line", "exact", "amount", "open"], rows)]
+    if plan.charges:
+        names = {line.key: line.description for line in plan.lines}
+        sends = [
+            [one["kind"], one["item_price_id"] or one["description"], one["amount"], one["subscription_id"],
+             one["invoice_id"] or one["customer_id"],
+             ", ".join(f"{part['amount']} {names.get(part['line'], 'a line that is gone')}" for part in one["parts"])]
+            for one in document["charges"]
+        ]  # fmt: skip
+        text.append(
+            table("What would be sent", ["kind", "charge", "amount", "subscription", "where to", "made of"], sends)
+        )
     text.append(
-        f"Total {document['total']} {plan.currency} (exactly {document['exact_total']}); plan {plan.sha256 or '-'}"
+        f"Total {document['total']} {plan.currency} (exactly {document['exact_total']}), to add {document['to_add']}; "
+        f"plan {plan.sha256 or '-'}"
     )
     text += [f"{one['code']}: {one['text']}\n  Next: {one['next_step']}" for one in document["problems"]]
     return text

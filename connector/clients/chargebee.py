@@ -43,6 +43,7 @@ class Customer:
     resource_version: int | None
     updated_at: datetime | None
     parent_id: str | None
+    invoice_owner_id: str | None
     pii_cleared: bool
 
     @classmethod
@@ -63,6 +64,7 @@ class Customer:
             resource_version=fields.whole_or_none("resource_version"),
             updated_at=fields.unix_time_or_none("updated_at"),
             parent_id=None if pays_itself else relationship.get("parent_id"),
+            invoice_owner_id=relationship.get("invoice_owner_id"),
             pii_cleared=fields.text_or_none("pii_cleared") == "cleared",
         )
 
@@ -242,6 +244,20 @@ class ItemPrice:
 
 
 @dataclass(frozen=True)
+class PromotionalCredit:
+    """A promotional credit of a customer; `reference` is what its giver noted on it."""
+
+    id: str
+    reference: str | None
+
+    @classmethod
+    def from_json(cls, raw: object) -> "PromotionalCredit":
+        """The credit; raises Unreadable."""
+        fields = Fields("Chargebee promotional credit", raw)
+        return cls(fields.id("id"), fields.text_or_none("reference"))
+
+
+@dataclass(frozen=True)
 class AddedCharge:
     """The invoice after a charge was added; `replayed` says that the answer is the stored one of an earlier call."""
 
@@ -294,8 +310,18 @@ class ChargebeeClient:
 
         Chargebee API: Invoices > List invoices
         """
+        return self._pending_invoices({"subscription_id": {"is": subscription_id}})
+
+    def pending_invoices_of_customer(self, customer_id: str) -> list[Invoice]:
+        """As `pending_invoices`, of all subscriptions whose invoices this customer gets; for consolidated invoicing.
+
+        Chargebee API: Invoices > List invoices
+        """
+        return self._pending_invoices({"customer_id": {"is": customer_id}})
+
+    def _pending_invoices(self, whose: dict[str, Any]) -> list[Invoice]:
         filters = {
-            "subscription_id": {"is": subscription_id},
+            **whose,
             "status": {"is": "pending"},
             "sort_by": {"asc": "date"},
             "limit": PAGE_SIZE,
@@ -342,24 +368,85 @@ class ChargebeeClient:
         Chargebee API: Invoices > Add a charge item
         """
         _check_charge(unit_price, date_from, date_to, idempotency_key)
-        params: dict[str, Any] = {
-            "item_price": {
-                "item_price_id": item_price_id,
-                "unit_price": unit_price,
-                "date_from": _seconds(date_from),
-                "date_to": _seconds(date_to),
-            },
-            "comment": comment[:MAX_COMMENT],
-        }
-        if subscription_id is not None:
-            params["subscription_id"] = subscription_id
-        # The SDK writes its own headers into the dictionary it is given, so each call gets a new one.
-        headers = {KEY_HEADER: idempotency_key}
+        item_price = {
+            "item_price_id": item_price_id, "unit_price": unit_price, "date_from": _seconds(date_from),
+            "date_to": _seconds(date_to),
+        }  # fmt: skip
+        params = {"item_price": item_price, "comment": comment[:MAX_COMMENT], "subscription_id": subscription_id}
         method = self._sdk.Invoice.add_charge_item
-        answer = self._call("Invoice.add_charge_item", method, segment(invoice_id), params, headers, writes=True)
+        return self._add("Invoice.add_charge_item", method, invoice_id, params, idempotency_key)
+
+    def add_charge(
+        self,
+        invoice_id: str,
+        *,
+        amount: int,
+        description: str,
+        date_from: datetime,
+        date_to: datetime,
+        comment: str,
+        idempotency_key: str,
+        subscription_id: str | None = None,
+    ) -> AddedCharge:
+        """As `add_charge_item`, without an item of the catalogue and with a description of its own, of 250 characters.
+
+        Chargebee API: Invoices > Add one-time charge to a pending invoice
+        """
+        _check_charge(amount, date_from, date_to, idempotency_key)
+        params = {
+            "amount": amount, "description": description, "comment": comment[:MAX_COMMENT],
+            "line_item": {"date_from": _seconds(date_from), "date_to": _seconds(date_to)},
+            "subscription_id": subscription_id,
+        }  # fmt: skip
+        return self._add("Invoice.add_charge", self._sdk.Invoice.add_charge, invoice_id, params, idempotency_key)
+
+    def _add(
+        self, operation: str, method: Callable[..., object], invoice_id: str, params: dict[str, Any], key: str
+    ) -> AddedCharge:
+        params = {name: value for name, value in params.items() if value is not None}
+        # The SDK writes its own headers into the dictionary it is given, so each call gets a new one.
+        answer = self._call(operation, method, segment(invoice_id), params, {KEY_HEADER: key}, writes=True)
         with after_a_write():
             invoice = Invoice.from_json(_member(answer.json(), "invoice"))
         return AddedCharge(invoice, replayed=answer.headers.get(REPLAYED_HEADER, "").lower() == "true")
+
+    def add_promotional_credit(
+        self, customer_id: str, *, amount: int, currency: str, description: str, reference: str, idempotency_key: str
+    ) -> str:
+        """The id of a new promotional credit of `amount` minor units; Uncertain when it may have been given.
+
+        Chargebee API: Promotional credits > Add promotional credits
+        """
+        if amount < 1:
+            raise ValueError("a credit of nothing cannot be given")
+        params = {
+            "customer_id": customer_id, "amount": amount, "currency_code": currency, "description": description,
+            "reference": reference,
+        }  # fmt: skip
+        method, headers = self._sdk.PromotionalCredit.add, {KEY_HEADER: idempotency_key}
+        answer = self._call("PromotionalCredit.add", method, params, headers, writes=True)
+        with after_a_write():
+            return PromotionalCredit.from_json(_member(answer.json(), "promotional_credit")).id
+
+    def promotional_credits(self, customer_id: str) -> list[PromotionalCredit]:
+        """Every promotional credit that the customer was ever given or that was taken from it.
+
+        Chargebee API: Promotional credits > List promotional credits
+        """
+        filters = {"customer_id": {"is": customer_id}, "limit": PAGE_SIZE}
+        method = self._sdk.PromotionalCredit.list
+        rows = self._all("PromotionalCredit.list", method, "promotional_credit", filters)
+        return [PromotionalCredit.from_json(raw) for raw in rows]
+
+    def close_invoice(self, invoice_id: str, *, idempotency_key: str) -> Invoice:
+        """The pending invoice, closed under its final id; Uncertain when it may have been closed.
+
+        Chargebee API: Invoices > Close a pending invoice
+        """
+        headers = {KEY_HEADER: idempotency_key}
+        answer = self._call("Invoice.close", self._sdk.Invoice.close, segment(invoice_id), {}, headers, writes=True)
+        with after_a_write():
+            return Invoice.from_json(_member(answer.json(), "invoice"))
 
     def _invoice_page(self, invoice_id: str, offset: str | None) -> dict[str, Any]:
         # Both parameters count only on sites with enterprise-scale invoicing; all others send every line at once.

@@ -162,7 +162,7 @@ def test_plan_prints_what_a_push_does_and_push_does_just_that(
 ) -> None:
     bill_id, invoice_id = approved
     plan = document(connector("bills", "plan", bill_id, "--json"))
-    assert [(line["to_add"], line["item_price_id"], line["invoice_id"]) for line in plan["lines"]] == [
+    assert [(one["amount"], one["item_price_id"], one["invoice_id"]) for one in plan["charges"]] == [
         ("7.00", CALLS_PRICE, invoice_id),
         ("8.00", CALLS_PRICE, invoice_id),
     ]

@@ -304,8 +304,11 @@ def test_worker_whose_invoice_was_taken_over_sends_nothing(
     assert world.sync("bill", bill_id).cause == "out_of_time"
 
 
-def test_equal_line_of_a_person_is_never_taken_for_ours(renewed: tuple[World, str]) -> None:
+def test_equal_line_of_a_person_is_never_taken_for_ours(
+    renewed: tuple[World, str], make_services: Callable[..., Services]
+) -> None:
     world, invoice_id = renewed
+    world.services = make_services(FOREIGN_LINES="ignore")
     period = {"date_from": 1767225600, "date_to": 1769904000}
     world.chargebee.add_charge_item(invoice_id, CALLS_PRICE, 700, **period)
     world.bill({"subtotal": 7})
@@ -314,6 +317,16 @@ def test_equal_line_of_a_person_is_never_taken_for_ours(renewed: tuple[World, st
     world.wait(minutes=MINUTES_TO_SETTLE)
     assert world.charges(invoice_id) == [(CALLS_PRICE, 700), (CALLS_PRICE, 700)]
     assert pushes(world)[0][1] == "done"
+
+
+def test_lines_that_somebody_else_bills_with_our_charge_items_park_the_bill(renewed: tuple[World, str]) -> None:
+    world, invoice_id = renewed
+    world.chargebee.add_charge_item(invoice_id, CALLS_PRICE, 700, date_from=1767225600, date_to=1769904000)
+    bill_id = world.bill({"subtotal": 7})
+    world.poll()
+    row = world.sync("bill", bill_id)
+    assert (row.status, row.cause) == ("parked", "foreign_lines")
+    assert world.charges(invoice_id) == [(CALLS_PRICE, 700)]
 
 
 def test_two_equal_new_lines_after_a_missing_answer_are_left_to_a_person(renewed: tuple[World, str]) -> None:
@@ -459,12 +472,12 @@ def test_bill_that_is_not_approved_any_more_sends_nothing(renewed: tuple[World, 
 @pytest.mark.parametrize(
     ("line", "cause"),
     [
-        pytest.param({"lineItemType": "BALANCE_CONSUMED", "subtotal": -5}, "negative_line", id="negative"),
+        pytest.param({"lineItemType": "BALANCE_CONSUMED", "subtotal": -50}, "negative_total", id="more credit than charges"),
         pytest.param({"aggregationId": None, "lineItemType": "MINIMUM_SPEND"}, "unmapped_line", id="unmapped"),
         pytest.param(
             {"servicePeriodStartDate": None, "servicePeriodEndDate": None}, "no_service_period", id="no period"
         ),
-        pytest.param({"childAccountId": "c" * 36}, "child_account", id="child account"),
+        pytest.param({"childAccountId": "c" * 36}, "unknown_account", id="unknown child account"),
     ],
 )
 def test_line_that_cannot_be_invoiced_parks_the_whole_bill_before_anything_is_sent(
@@ -577,16 +590,16 @@ def test_line_that_somebody_removed_while_we_sent_is_missed_and_not_added_again(
 ) -> None:
     world, invoice_id = renewed
     bill_id = world.bill({"subtotal": 1}, {"subtotal": 2})
-    finish = ledger.finish
+    start = ledger.start_sending
 
-    def remove_the_first(db: Any, intent: Any, line_id: str, how: str) -> bool:
+    def remove_the_first(db: Any, intent: Any, *more: Any) -> bool:
         if intent.amount_minor == 200:
             [first] = [line for line in world.chargebee.invoices[invoice_id]["line_items"] if line["amount"] == 100]
             world.chargebee.delete_line_items(invoice_id, [first["id"]])
-        return finish(db, intent, line_id, how)
+        return start(db, intent, *more)
 
     with monkeypatch.context() as patched:
-        patched.setattr(ledger, "finish", remove_the_first)
+        patched.setattr(ledger, "start_sending", remove_the_first)
         world.poll()
     row = world.sync("bill", bill_id)
     assert (row.status, row.cause) == ("parked", "verification_failed")

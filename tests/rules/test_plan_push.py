@@ -3,7 +3,7 @@
 import json
 import random
 from collections import Counter
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from fractions import Fraction
@@ -12,23 +12,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.bills.plan import (
-    PushPlan,
-    Surroundings,
-    as_json,
-    charge_price,
-    content_hash,
-    keyed_lines,
-    plan_push,
-    subscriptions_billed,
-)
+from connector.bills.lines import content_hash, keyed_lines
+from connector.bills.plan import PushPlan, as_json, plan_push, subscriptions_billed
+from connector.bills.routing import Policies, Surroundings, charge_price
 from connector.clients.m3ter_objects import Bill, BillLine
 from connector.days import bill_moment
 from connector.mappings import CHARGE_ENTITIES
 from tests.builders import (
+    ACCOUNT,
     ADDON,
     APR,
     BASIC,
+    CUSTOMER,
     FEB,
     JAN,
     MAR,
@@ -45,6 +40,7 @@ from tests.builders import (
 DAY = timedelta(days=1)
 DECEMBER = datetime(2025, 12, 1, tzinfo=UTC)
 CHARGE = "m3ter-usage-USD"
+FOREIGN = invoice_line(JAN, FEB, id="li_foreign", entity_type="charge_item_price", entity_id=CHARGE)
 OTHER = "sub_2"
 # m3ter.md §7.4
 LINE_TYPES = (
@@ -55,13 +51,23 @@ LINE_TYPES = (
 )  # fmt: skip
 
 
+POLICIES = {one.name for one in fields(Policies)}
+
+
 def around(**difference: object) -> Surroundings:
-    """One live subscription since January, one pending renewal invoice of 1 February, one charge item for any line."""
+    """One live subscription since January, one pending renewal invoice of 1 February, one charge item for any line.
+
+    What is no part of the surroundings themselves is a policy.
+    """
+    policies = {name: difference.pop(name) for name in list(difference) if name in POLICIES}
     return Surroundings(
         **{
+            "now": FEB + timedelta(hours=9),
+            "customers": {ACCOUNT: CUSTOMER},
+            "policies": Policies(**policies),
             "charge_prices": {("Default", "*", "USD"): CHARGE},
             "account_plans": [current_plan(BASIC, JAN)],
-            "live_subscriptions": [SUBSCRIPTION],
+            "subscriptions": {ACCOUNT: [SUBSCRIPTION]},
             "pending": {SUBSCRIPTION: [invoice()]},
         }
         | difference
@@ -73,13 +79,17 @@ def codes(plan: PushPlan) -> list[str]:
 
 
 def amounts(plan: PushPlan) -> list[int]:
-    return [line.amount_minor for line in plan.lines]
+    return [line.open_minor for line in plan.lines]
 
 
 def sent(plan: PushPlan) -> dict[str, int]:
     """What is on the invoice once this plan has been pushed."""
     assert not plan.problems
-    return {line.key: line.whole_minor for line in plan.to_send}
+    total: Counter[str] = Counter()
+    for charge in plan.charges:
+        for key, minor in charge.parts:
+            total[key] += minor
+    return dict(total)
 
 
 def test_every_line_becomes_a_charge_on_the_pending_invoice():
@@ -160,15 +170,22 @@ def test_a_currency_without_decimals_is_billed_in_major_units():
         pytest.param(bill(bill_line(), timezone="+25:00"), around(), ["unknown_timezone"], id="an offset no zone has"),
         pytest.param(bill(bill_line(currency="VND"), currency="VND"), around(), ["currency"], id="an unsettled currency"),
         pytest.param(bill(bill_line(currency="TOKENS"), currency="TOKENS"), around(), ["currency"], id="no ISO currency"),
-        pytest.param(bill(bill_line(), bill_line()), around(max_lines=1), ["too_many_lines"], id="too many lines"),
-        pytest.param(bill(bill_line("-1")), around(), ["negative_line"], id="a negative line"),
-        pytest.param(bill(bill_line("5"), bill_line("-1", type="BALANCE_CONSUMED")), around(), ["negative_line"],
-                     id="a negative line among others"),
+        pytest.param(bill(bill_line(), bill_line()), around(max_charges=1), ["too_many_lines"], id="too many lines"),
+        pytest.param(bill(bill_line("-1")), around(), ["negative_total"], id="a negative line alone"),
+        pytest.param(bill(bill_line("5"), bill_line("-6", type="BALANCE_CONSUMED")), around(), ["negative_total"],
+                     id="more credit than charges"),
+        pytest.param(bill(bill_line("5"), bill_line("-1", type="BALANCE_CONSUMED")), around(negative_lines="park"),
+                     ["negative_line"], id="a negative line where such lines park"),
+        pytest.param(bill(bill_line("5"), bill_line("-1", type="CREDIT_MEMO")),
+                     around(negative_lines_by_type={"CREDIT_MEMO": "park"}), ["negative_line"],
+                     id="a negative line of a type that parks"),
+        pytest.param(bill(bill_line()), around(pending={SUBSCRIPTION: [invoice(FEB, [invoice_line(), FOREIGN])]}),
+                     ["foreign_lines"], id="somebody else bills the same"),
         pytest.param(bill(bill_line(start=None)), around(), ["no_service_period"], id="no start of service"),
         pytest.param(bill(bill_line(end=None)), around(), ["no_service_period"], id="no end of service"),
         pytest.param(bill(bill_line(end=JAN)), around(), ["no_service_period"], id="a service of no length"),
         pytest.param(bill(bill_line(), bill_line(end=None, child_account_id="c")), around(charge_prices={}, pending={}),
-                     ["unmapped_line", "no_pending_invoice", "no_service_period", "unmapped_line", "child_account"],
+                     ["unmapped_line", "no_pending_invoice", "no_service_period", "unmapped_line", "unknown_account"],
                      id="every problem of every line is named"),
     ],
 )  # fmt: skip
@@ -179,7 +196,7 @@ def test_a_bill_that_cannot_be_pushed_says_why(billed, surroundings, expected):
 
 
 def test_exactly_the_allowed_number_of_lines_is_not_too_many():
-    assert codes(plan_push(bill(bill_line(), bill_line()), around(max_lines=2))) == []
+    assert codes(plan_push(bill(bill_line(), bill_line()), around(max_charges=2))) == []
 
 
 # --- which charge item a line becomes ---
@@ -259,22 +276,52 @@ MINE, THEIRS = current_plan(BASIC, JAN), current_plan(PRO, JAN, subscription_id=
 )  # fmt: skip
 def test_a_line_goes_to_the_subscription_that_had_its_plan(line, plans, live, expected):
     pending = {name: [invoice(subscription_id=name, lines=[])] for name in (SUBSCRIPTION, OTHER)}
-    plan = plan_push(bill(line), around(account_plans=plans, live_subscriptions=live, pending=pending))
-    assert plan.lines[0].subscription_id == expected
+    plan = plan_push(bill(line), around(account_plans=plans, subscriptions={ACCOUNT: live}, pending=pending))
+    assert [charge.subscription_id for charge in plan.charges] == ([expected] if expected else [])
     assert codes(plan) == ([] if expected else ["ambiguous_subscription"])
-    billed = subscriptions_billed(bill(line), around(account_plans=plans, live_subscriptions=live))
+    billed = subscriptions_billed(bill(line), around(account_plans=plans, subscriptions={ACCOUNT: live}))
     assert billed == ({expected} if expected else set())
 
 
 def test_an_ambiguous_line_names_the_subscriptions_that_it_may_belong_to():
-    surroundings = around(account_plans=[], live_subscriptions=[SUBSCRIPTION, OTHER])
+    surroundings = around(account_plans=[], subscriptions={ACCOUNT: [SUBSCRIPTION, OTHER]})
     (problem,) = plan_push(bill(bill_line()), surroundings).problems
     assert SUBSCRIPTION in problem.cause.text
     assert OTHER in problem.cause.text
 
 
-def test_a_line_of_a_child_account_parks():
-    assert codes(plan_push(bill(bill_line(child_account_id="account-2")), around())) == ["child_account"]
+CHILD = bill_line(child_account_id="account-2")
+
+
+def test_a_line_of_a_child_account_goes_on_the_childs_subscription():
+    both = {ACCOUNT: CUSTOMER, "account-2": "cust_2"}
+    plans = [MINE, replace(MINE, account_id="account-2", subscription_id=OTHER)]
+    pending = {OTHER: [invoice(subscription_id=OTHER, lines=[])]}
+    plan = plan_push(bill(CHILD), around(customers=both, account_plans=plans, pending=pending))
+    assert [(charge.subscription_id, charge.customer_id) for charge in plan.charges] == [(OTHER, "cust_2")]
+
+
+def test_a_line_of_an_account_that_nobody_has_mapped_waits_for_the_mapping():
+    (problem,) = plan_push(bill(CHILD), around()).problems
+    assert (problem.cause.code, problem.wakes_on) == ("unknown_account", "mapping:charges")
+    assert "connector mappings add Account account-2 Customer" in problem.cause.next_step
+
+
+@pytest.mark.parametrize(
+    ("line", "named", "expected"),
+    [
+        pytest.param(bill_line(plan_id=None), {("Account", ACCOUNT): OTHER}, OTHER, id="the account's"),
+        pytest.param(bill_line(plan_id=None, contract_id="c-1"), {("Contract", "c-1"): OTHER}, OTHER, id="the contract's"),
+        pytest.param(bill_line(plan_id=None, contract_id="c-1"),
+                     {("Contract", "c-1"): SUBSCRIPTION, ("Account", ACCOUNT): OTHER}, SUBSCRIPTION,
+                     id="the contract's goes before the account's"),
+        pytest.param(bill_line(), {("Account", ACCOUNT): OTHER}, SUBSCRIPTION, id="its plan goes before both"),
+    ],
+)  # fmt: skip
+def test_a_subscription_that_was_named_takes_what_may_be_anybodys(line, named, expected):
+    pending = {name: [invoice(subscription_id=name, lines=[])] for name in (SUBSCRIPTION, OTHER)}
+    plan = plan_push(bill(line), around(account_plans=[MINE, THEIRS], named=named, pending=pending))
+    assert [charge.subscription_id for charge in plan.charges] == [expected]
 
 
 # --- which invoice it is put on ---
@@ -310,7 +357,7 @@ RENEWAL = invoice()
 )  # fmt: skip
 def test_a_line_is_put_on_the_pending_invoice_that_closes_the_bills_period(pending, expected):
     plan = plan_push(bill(bill_line()), around(pending={SUBSCRIPTION: pending}))
-    assert (codes(plan) or [plan.lines[0].invoice_id]) == [expected]
+    assert (codes(plan) or [charge.invoice_id for charge in plan.charges]) == [expected]
 
 
 def test_only_a_missing_invoice_is_waited_for_and_its_event_wakes_the_bill():
@@ -386,8 +433,7 @@ def test_a_cent_that_was_rounded_up_before_stays_with_its_line():
         pytest.param([bill_line("8")], "2.00", id="a line became less"),
         pytest.param([bill_line("0")], "10.00", id="a line became nothing"),
         pytest.param([], "10.00", id="a line is gone"),
-        pytest.param([bill_line("10", start=JAN + DAY)], "10.00", id="a line is for another period now"),
-        pytest.param([bill_line("8"), bill_line("5", pricing_id="pricing-2")], "2.00", id="less here and more there"),
+        pytest.param([bill_line("8"), bill_line("1", pricing_id="pricing-2")], "1.00", id="less here, less more there"),
     ],
 )
 def test_a_bill_that_became_less_parks_with_the_difference(lines, shown):
@@ -395,6 +441,21 @@ def test_a_bill_that_became_less_parks_with_the_difference(lines, shown):
     plan = plan_push(bill(*lines), around(sent=sent(first)))
     assert codes(plan) == ["less_than_sent"]
     assert shown in plan.problems[0].cause.text
+
+
+@pytest.mark.parametrize(
+    ("lines", "added"),
+    [
+        pytest.param([bill_line("8"), bill_line("5", pricing_id="pricing-2")], [300], id="less here, more there"),
+        pytest.param([bill_line("10", start=JAN + DAY)], [], id="the same for another period"),
+    ],
+)
+def test_of_a_bill_that_moved_between_its_lines_what_became_less_is_taken_off_what_became_more(lines, added):
+    first = plan_push(bill(bill_line("10")), around())
+    plan = plan_push(bill(*lines), around(sent=sent(first)))
+    assert plan.problems == ()
+    assert [charge.amount_minor for charge in plan.to_send] == added
+    assert 1000 + plan.to_send_minor == plan.total_minor
 
 
 @pytest.mark.parametrize(
@@ -583,6 +644,15 @@ invoices = st.builds(
     invoice, moments, st.none() | st.lists(st.builds(invoice_line, moments, moments), max_size=2),
     currency_code=st.sampled_from(["USD", "EUR"]), id=st.sampled_from(["inv-1", "inv-2"]), date=st.none() | moments,
 )  # fmt: skip
+policies = st.builds(
+    Policies,
+    max_charges=st.sampled_from([3, 500]),
+    exponents=st.sampled_from([{}, {"VND": 0}, {"TOKENS": 2}]),
+    negative_lines=st.sampled_from(["net", "net", "promotional_credit", "park"]),
+    negative_total=st.sampled_from(["park", "promotional_credit"]),
+    late_bills=st.sampled_from(["park", "next_invoice"]),
+    group_above=st.sampled_from([0, 2, 500]),
+)
 surroundings = st.builds(
     Surroundings,
     charge_prices=st.dictionaries(
@@ -593,11 +663,17 @@ surroundings = st.builds(
         max_size=4,
     ),
     account_plans=st.lists(account_plans, max_size=3),
-    live_subscriptions=st.lists(st.sampled_from([SUBSCRIPTION, OTHER]), max_size=2),
+    subscriptions=st.dictionaries(
+        st.sampled_from([ACCOUNT, "child"]), st.lists(st.sampled_from([SUBSCRIPTION, OTHER]), max_size=2)
+    ),
     pending=st.dictionaries(st.sampled_from([SUBSCRIPTION, OTHER]), st.lists(invoices, max_size=2)),
-    sent=st.dictionaries(st.sampled_from(["gone-1", keyed_lines(bill(bill_line()))[0][0]]), st.integers(0, 2000)),
-    exponents=st.sampled_from([{}, {"VND": 0}, {"TOKENS": 2}]),
-    max_lines=st.sampled_from([3, 500]),
+    sent=st.dictionaries(st.sampled_from(["gone-1", keyed_lines(bill(bill_line()))[0][0]]), st.integers(-500, 2000)),
+    now=st.just(FEB),
+    customers=st.sampled_from([{ACCOUNT: CUSTOMER}, {ACCOUNT: CUSTOMER, "child": "child-customer"}, {}]),
+    named=st.dictionaries(
+        st.sampled_from([("Account", ACCOUNT), ("Contract", "a")]), st.just(SUBSCRIPTION), max_size=2
+    ),
+    policies=policies,
 )
 
 
@@ -618,14 +694,24 @@ def test_any_bill_is_planned_to_the_minor_unit_or_has_its_problems_named(billed:
         assert plan.total_minor == round(Fraction(billed.total) * 10**plan.decimals)
     assert len(plan.lines) == len(billed.lines)
     assert sum(line.whole_minor for line in plan.lines) == plan.total_minor
-    assert sum(amounts(plan)) + sum(surroundings.sent.values()) == plan.total_minor
+    assert plan.to_send_minor + sum(surroundings.sent.values()) == plan.total_minor
+    parts = Counter[str]()
+    for charge in plan.charges:
+        parts.update(dict(charge.parts))
+    gone = set(surroundings.sent) - {line.key for line in plan.lines}
+    assert {key: minor for key, minor in parts.items() if minor} == {
+        **{line.key: line.open_minor for line in plan.lines if line.open_minor},
+        **{key: -surroundings.sent[key] for key in gone if surroundings.sent[key]},
+    }
     assert all(abs(line.whole_minor - Fraction(line.exact) * 10**plan.decimals) < 1 for line in plan.lines)
-    for line in plan.to_send:
-        assert line.amount_minor > 0
-        assert None not in (line.item_price_id, line.subscription_id, line.invoice_id)
-        assert line.date_from is not None
-        assert line.date_to is not None
-        assert line.date_from < line.date_to
+    for charge in plan.to_send:
+        assert charge.amount_minor > 0
+        assert charge.date_from < charge.date_to or charge.kind == "promotional_credit"
+        if charge.kind == "charge_item":
+            assert None not in (charge.item_price_id, charge.subscription_id, charge.invoice_id)
+        else:
+            assert charge.kind == "promotional_credit"
+            assert charge.customer_id is not None
 
 
 @given(st.lists(good_lines, max_size=6), st.lists(good_lines, max_size=6))
@@ -635,7 +721,7 @@ def test_of_a_bill_approved_twice_the_invoice_ends_up_with_the_second_result_or_
     if second.problems:
         assert codes(second) == ["less_than_sent"]
     else:
-        assert sum(sent(first).values()) + sum(amounts(second)) == second.total_minor
+        assert sum(sent(first).values()) + second.to_send_minor == second.total_minor
 
 
 @given(st.lists(good_lines, max_size=5), st.lists(good_lines, max_size=3))
@@ -645,7 +731,7 @@ def test_a_bill_that_only_gains_lines_never_parks_for_a_rounded_cent(before: lis
     first = plan_push(bill(*before), around())
     second = plan_push(bill(*before, *new), around(sent=sent(first)))
     assert second.problems == ()
-    assert sum(sent(first).values()) + sum(amounts(second)) == second.total_minor
+    assert sum(sent(first).values()) + second.to_send_minor == second.total_minor
 
 
 def test_an_invoice_that_has_not_come_is_waited_for_though_another_subscription_was_sent():

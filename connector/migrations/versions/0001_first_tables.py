@@ -318,10 +318,15 @@ def upgrade() -> None:
         sa.Column("bill_id", sa.Text(), nullable=False),
         sa.Column("snapshot_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("position", sa.Integer(), nullable=False),
-        sa.Column("line_key", sa.Text(), nullable=False),
-        sa.Column("subscription_id", sa.Text(), nullable=False),
-        sa.Column("invoice_id", sa.Text(), nullable=False),
-        sa.Column("item_price_id", sa.Text(), nullable=False),
+        sa.Column("charge_key", sa.Text(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("parts", sa.JSON(), nullable=False),
+        sa.Column("subscription_id", sa.Text(), nullable=True),
+        sa.Column("customer_id", sa.Text(), nullable=True),
+        sa.Column("invoice_id", sa.Text(), nullable=True),
+        sa.Column("final_invoice_id", sa.Text(), nullable=True),
+        sa.Column("item_price_id", sa.Text(), nullable=True),
+        sa.Column("description", sa.Text(), nullable=False),
         sa.Column("date_from", sa.DateTime(timezone=True), nullable=False),
         sa.Column("date_to", sa.DateTime(timezone=True), nullable=False),
         sa.Column("amount_minor", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
@@ -342,7 +347,7 @@ def upgrade() -> None:
             "chargebee_line_id",
             name=op.f("uq_line_pushes_connection_invoice_id_chargebee_line_id"),
         ),
-        sa.UniqueConstraint("snapshot_id", "line_key", name=op.f("uq_line_pushes_snapshot_id_line_key")),
+        sa.UniqueConstraint("snapshot_id", "charge_key", name=op.f("uq_line_pushes_snapshot_id_charge_key")),
     )
     with op.batch_alter_table("line_pushes", schema=None) as batch_op:
         batch_op.create_index("ix_line_pushes_bill", ["connection", "bill_id"], unique=False)

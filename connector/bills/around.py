@@ -1,0 +1,116 @@
+"""What a bill's plan depends on beside the bill, read from our tables and from Chargebee."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from connector import account_plans, mappings, mirror
+from connector.bills import ledger
+from connector.bills.plan import subscriptions_billed
+from connector.bills.routing import Policies, Surroundings
+from connector.clients.chargebee import Invoice
+from connector.clients.m3ter_objects import Bill
+from connector.models import Mapping
+from connector.services import Connected, Services
+from connector.settings import Connection
+
+NEVER = 10**9
+
+
+def surroundings(services: Services, connected: Connected, bill: Bill) -> Surroundings:
+    """All that the bill's plan depends on; asks Chargebee for the pending invoices of the subscriptions that it bills."""
+    accounts = sorted({bill.account_id, *(line.child_account_id for line in bill.lines if line.child_account_id)})
+    plans = [plan for one in accounts for plan in account_plans.of_account(services, connected.name, one)]
+    with services.reading() as db:
+        customers = _customers_of(db, connected.name, accounts)
+        live: dict[str, list[str]] = {account_id: [] for account_id in customers}
+        owners = {customer_id: account_id for account_id, customer_id in customers.items()}
+        for one in mirror.subscriptions_of(db, connected.name, customers.values()):
+            account_id = owners.get(one.customer_id)
+            if account_id is not None and one.status not in ("cancelled", "transferred") and not one.deleted:
+                live[account_id].append(one.id)
+        around = Surroundings(
+            now=services.now(),
+            charge_prices=mappings.charge_prices(db, connected.name),
+            account_plans=plans,
+            customers=customers,
+            subscriptions=live,
+            named=_named_subscriptions(db, connected.name),
+            sent=ledger.sent_amounts(db, connected.name, bill.id),
+            sent_for=ledger.subscriptions_sent_for(db, connected.name, bill.id),
+            policies=policies(connected.settings),
+        )
+    pending = _pending(services, connected, sorted(subscriptions_billed(bill, around)), around)
+    with services.reading() as db:
+        ours = ledger.our_lines(db, connected.name, {one.id for found in pending.values() for one in found})
+    return replace(around, pending=pending, ours=ours)
+
+
+def _customers_of(db: Session, connection: str, accounts: Sequence[str]) -> dict[str, str]:
+    rows = db.execute(
+        select(Mapping.m3ter_id, Mapping.external_id)
+        .where(
+            Mapping.connection == connection, Mapping.m3ter_entity == "Account", Mapping.external_table == "Customer",
+            Mapping.m3ter_id.in_(accounts),
+        )
+        .order_by(Mapping.id.desc())
+    )  # fmt: skip
+    return {row.m3ter_id: row.external_id for row in rows}
+
+
+def _named_subscriptions(db: Session, connection: str) -> dict[tuple[str, str], str]:
+    """The subscription on whose invoices the lines of an account or a contract go, where a person has said so."""
+    rows = db.execute(
+        select(Mapping.m3ter_entity, Mapping.m3ter_id, Mapping.external_id).where(
+            Mapping.connection == connection, Mapping.external_table == "Subscription",
+            Mapping.m3ter_entity.in_(("Account", "Contract")),
+        )
+    )  # fmt: skip
+    return {(row.m3ter_entity, row.m3ter_id): row.external_id for row in rows}
+
+
+def policies(settings: Connection) -> Policies:
+    """What the connection's settings say about bills."""
+    return Policies(
+        max_charges=settings.max_bill_lines,
+        exponents=settings.currency_exponents,
+        negative_lines=settings.negative_lines,
+        negative_lines_by_type=settings.negative_lines_by_type,
+        negative_total=settings.negative_total,
+        late_bills=settings.late_bills,
+        wait_for_invoice=timedelta(days=settings.wait_for_invoice_days),
+        group_above={"always": 0, "never": NEVER, "auto": settings.group_lines_above}[settings.group_lines],
+        foreign_lines=settings.foreign_lines,
+    )
+
+
+def _pending(
+    services: Services, connected: Connected, subscription_ids: list[str], around: Surroundings
+) -> dict[str, list[Invoice]]:
+    """The pending invoices of each subscription; consolidated ones can only be asked for by the customer that gets them."""
+    if not connected.settings.consolidated_invoicing:
+        return {one: connected.chargebee.pending_invoices(one) for one in subscription_ids}
+    with services.reading() as db:
+        payers = {_payer(db, connected.name, one) for one in subscription_ids}
+    invoices = [
+        invoice for payer in sorted(payers) for invoice in connected.chargebee.pending_invoices_of_customer(payer)
+    ]
+    return {
+        one: [
+            invoice
+            for invoice in invoices
+            if one in {invoice.subscription_id, *(x.subscription_id for x in invoice.lines)}
+        ]
+        for one in subscription_ids
+    }
+
+
+def _payer(db: Session, connection: str, subscription_id: str) -> str:
+    """The customer that gets the subscription's invoices."""
+    body = mirror.seen(db, connection, "subscription", subscription_id) or {}
+    customer_id = str(body.get("customer_id"))
+    customer = mirror.customer(db, connection, customer_id)
+    return customer_id if customer is None or customer.invoice_owner_id is None else customer.invoice_owner_id

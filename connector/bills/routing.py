@@ -1,0 +1,217 @@
+"""Where a bill line goes: which charge item it becomes, which subscription it is for, and which invoice takes it."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from connector import days, mappings
+from connector.account_plans import Current
+from connector.clients.chargebee import Invoice
+from connector.clients.m3ter_objects import Bill, BillLine
+from connector.errors import Cause
+
+# Chargebee's terms end at a time of day, m3ter's at midnight: the same boundary is never a day apart.
+SAME_BOUNDARY = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why a bill cannot be pushed now; `waits` when time alone may settle it, `wakes_on` names what would."""
+
+    cause: Cause
+    line: str | None = None
+    wakes_on: str | None = None
+    waits: bool = False
+
+
+@dataclass(frozen=True)
+class Policies:
+    """What a connection's settings say about bills; amounts are in major units of the bill's currency."""
+
+    max_charges: int = 500
+    exponents: Mapping[str, int] = field(default_factory=dict)
+    negative_lines: str = "net"
+    negative_lines_by_type: Mapping[str, str] = field(default_factory=dict)
+    negative_total: str = "park"
+    late_bills: str = "park"
+    wait_for_invoice: timedelta = timedelta(days=7)
+    group_above: int = 200
+    foreign_lines: str = "park"
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a plan depends on beside the bill itself; accounts are named by their m3ter ids.
+
+    `subscriptions` are the live ones of each account, and `named` the subscription that a person has mapped to an
+    account or a contract. `sent` is what earlier pushes of the bill have put on invoices, by line key, in minor units;
+    `sent_for` the subscriptions on whose invoices that was, and `ours` the invoice lines that any push has made.
+    """
+
+    now: datetime
+    charge_prices: Mapping[tuple[str, str, str], str]
+    account_plans: Sequence[Current]
+    customers: Mapping[str, str]
+    subscriptions: Mapping[str, Sequence[str]]
+    named: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    pending: Mapping[str, Sequence[Invoice]] = field(default_factory=dict)
+    sent: Mapping[str, int] = field(default_factory=dict)
+    sent_for: Collection[str] = ()
+    ours: Collection[str] = ()
+    policies: Policies = Policies()
+
+
+def problem(code: str, text: str, next_step: str, line: str | None = None) -> Problem:
+    """A problem that a person has to settle."""
+    return Problem(Cause(code, text, next_step), line)
+
+
+def charge_price(line: BillLine, currency: str, prices: Mapping[tuple[str, str, str], str]) -> str | None:
+    """The charge item price that a line becomes: by pricing, else aggregation, product, line item type, default.
+
+    `mappings.AD_HOC` says that it becomes a charge without an item, under the line's own description.
+    """
+    ids = (line.pricing_id, line.aggregation_id, line.compound_aggregation_id, line.product_id, line.type, mappings.ANY)
+    for entity, m3ter_id in zip(mappings.CHARGE_ENTITIES, ids, strict=True):
+        if m3ter_id and (entity, m3ter_id, currency) in prices:
+            return prices[entity, m3ter_id, currency]
+    return None
+
+
+def unmapped(bill: Bill, line: BillLine) -> Problem:
+    """That nobody has said what a line becomes, with the mapping that would."""
+    entity, m3ter_id = next(
+        (entity, found)
+        for entity, found in (
+            ("Aggregation", line.aggregation_id),
+            ("CompoundAggregation", line.compound_aggregation_id),
+            ("LineItemType", line.type),
+        )
+        if found
+    )
+    return Problem(
+        Cause(
+            "unmapped_line",
+            f"no charge item price in {bill.currency} is mapped to line {line.description!r} ({line.type})",
+            f"`connector mappings add {entity} {m3ter_id} ItemPrice <charge item price> --currency {bill.currency}`; "
+            "it goes on by itself then.",
+        ),
+        line.id,
+        wakes_on=mappings.CHARGE_WISH,
+    )
+
+
+def route(line: BillLine, bill: Bill, around: Surroundings) -> str | Problem:
+    """The subscription that a line belongs to, or why nobody can tell.
+
+    By the line's plan, else its contract, else the subscription named for its account, else the only one there is.
+    """
+    account_id = line.child_account_id or bill.account_id
+    if account_id not in around.customers:
+        text = f"line {line.description!r} is for account {account_id}, which is not mapped to a Chargebee customer"
+        step = f"`connector mappings add Account {account_id} Customer <customer id>`; it goes on by itself then."
+        return Problem(Cause("unknown_account", text, step), line.id, wakes_on=mappings.CHARGE_WISH)
+    active = [plan for plan in around.account_plans if plan.account_id == account_id and _overlaps(plan, line, bill)]
+    by_plan = {plan.subscription_id for plan in active if plan.plan_id == line.plan_id}
+    if len(by_plan) == 1:
+        return next(iter(by_plan))
+    for key in (("Contract", line.contract_id), ("Account", account_id)):
+        if key[1] is not None and (named := around.named.get((key[0], key[1]))) is not None:
+            return named
+    by_account = {plan.subscription_id for plan in active} or set(around.subscriptions.get(account_id, ()))
+    candidates = by_plan or by_account
+    if len(candidates) == 1:
+        return next(iter(candidates))
+    known = ", ".join(sorted(candidates)) or "none"
+    text = f"line {line.description!r} may belong to several subscriptions, or to none: {known}"
+    step = (
+        f"`connector mappings add Account {account_id} Subscription <subscription id>` says on which subscription's invoices "
+        "such lines go; it goes on by itself then."
+    )
+    return Problem(Cause("ambiguous_subscription", text, step), line.id, wakes_on=mappings.CHARGE_WISH)
+
+
+def _overlaps(plan: Current, line: BillLine, bill: Bill) -> bool:
+    start = line.start or days.bill_moment(bill, bill.start_date)
+    end = line.end or days.bill_moment(bill, bill.end_date)
+    return plan.start < end and (plan.end is None or plan.end > start)
+
+
+def place(bill: Bill, subscription_id: str, around: Surroundings) -> Invoice | Problem:
+    """The pending invoice that closes the bill's period, or the one that a late bill may go on, or why there is none."""
+    pending = around.pending.get(subscription_id, ())
+    boundary = days.bill_moment(bill, bill.end_date)
+    fitting = [invoice for invoice in pending if _closes(invoice, subscription_id, boundary)]
+    listed = ", ".join(f"{invoice.id} of {invoice.date:%Y-%m-%d}" for invoice in pending if invoice.date)
+    if len(fitting) > 1:
+        renewals = [invoice for invoice in fitting if _plan_starts(invoice, subscription_id)]
+        fitting = renewals if len(renewals) == 1 else fitting
+    if len(fitting) == 1:
+        return _in_currency(bill, fitting[0])
+    if len(fitting) > 1:
+        text = f"several pending invoices of {subscription_id} close on {boundary:%Y-%m-%d}: {listed}"
+        return problem("several_invoices", text, "Close or delete the ones that are not for this bill.")
+    if subscription_id in around.sent_for:
+        text = f"a part of the bill was sent before, and its invoice is no longer pending (pending now: {listed or 'none'})"
+        return problem("invoice_closed", text, "Invoice the difference by hand and skip the sync.")
+    return _late(bill, subscription_id, around, boundary, listed)
+
+
+def _late(bill: Bill, subscription_id: str, around: Surroundings, boundary: datetime, listed: str) -> Invoice | Problem:
+    """What becomes of a bill whose invoice is not pending: it is still to come, or the bill is too late for it."""
+    later = [
+        (invoice.date, invoice)
+        for invoice in around.pending.get(subscription_id, ())
+        if invoice.date and invoice.date > boundary + SAME_BOUNDARY
+    ]
+    if later and around.policies.late_bills == "next_invoice":
+        return _in_currency(bill, min(later, key=lambda one: one[0])[1])
+    if later:
+        text = f"the bill's period ends on {boundary:%Y-%m-%d}; the pending invoices of {subscription_id} are {listed}"
+        return problem(
+            "period_mismatch", text,
+            "Line the periods up (PLAN_BILL_EPOCH), set LATE_BILLS=next_invoice, or invoice by hand and skip the sync.",
+        )  # fmt: skip
+    deadline = boundary + around.policies.wait_for_invoice
+    text = f"{subscription_id} has no pending invoice for the period that ends on {boundary:%Y-%m-%d}"
+    if around.now < deadline or around.policies.late_bills == "next_invoice":
+        until = f" until {deadline:%Y-%m-%d %H:%M}" if around.policies.late_bills == "park" else ""
+        return Problem(
+            Cause("no_pending_invoice", text, f"Nothing{until}: it goes on when Chargebee opens the invoice."),
+            wakes_on=invoice_wish(subscription_id),
+            waits=True,
+        )
+    return Problem(
+        Cause(
+            "late_bill",
+            f"{text}, and none has come until {deadline:%Y-%m-%d %H:%M}: it was closed before the bill, or never opened",
+            "Invoice by hand and skip the sync, or set LATE_BILLS=next_invoice and retry; a new invoice lets it go on too.",
+        ),
+        wakes_on=invoice_wish(subscription_id),
+    )
+
+
+def _in_currency(bill: Bill, invoice: Invoice) -> Invoice | Problem:
+    if invoice.currency_code == bill.currency:
+        return invoice
+    text = f"invoice {invoice.id} is in {invoice.currency_code}, the bill in {bill.currency}"
+    return problem("currency_mismatch", text, "Bill this account in the subscription's currency in m3ter.")
+
+
+def invoice_wish(subscription_id: str) -> str:
+    """What a bill waits for while the subscription has no pending invoice."""
+    return f"invoice:{subscription_id}"
+
+
+def _plan_starts(invoice: Invoice, subscription_id: str) -> list[datetime]:
+    return [
+        line.date_from
+        for line in invoice.lines
+        if line.entity_type == "plan_item_price" and line.subscription_id in (None, subscription_id)
+    ]
+
+
+def _closes(invoice: Invoice, subscription_id: str, boundary: datetime) -> bool:
+    """Whether the invoice is the one at this boundary: a renewal invoice bills the new term from it (chargebee.md §5.5)."""
+    moments = _plan_starts(invoice, subscription_id) or ([invoice.date] if invoice.date else [])
+    return any(abs(moment - boundary) < SAME_BOUNDARY for moment in moments)
