@@ -8,9 +8,11 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from connector import inbox, mirror, syncs, transfers
-from connector.bills import approvals
+from connector.bills import approvals, final
 from connector.bills.push import sync_bill
+from connector.bills.receipts import sync_receipt
 from connector.bills.routing import invoice_wish
+from connector.clients.chargebee import Invoice
 from connector.customers import sync_customer
 from connector.mirror import Backdated
 from connector.models import InboxEvent
@@ -21,6 +23,7 @@ KINDS: dict[str, Work] = {
     "customer": sync_customer,
     "subscription": sync_subscription,
     "bill": sync_bill,
+    "receipt": sync_receipt,
 }
 
 
@@ -176,6 +179,14 @@ def on_invoice_beside(event: Delivered) -> list[int]:
     return syncs.wake(event.db, event.connection, [invoice_wish(one) for one in sorted(filter(None, named))], event.now)
 
 
+def on_invoice_closed(event: Delivered) -> list[int]:
+    """Follow a pending invoice of ours to the id that it got when it was closed."""
+    if event.keep("invoice") is None:
+        raise Unusable("the event has no invoice")
+    bills = final.adopt(event.db, event.connection, Invoice.from_json(event.content["invoice"]))
+    return [sync for bill_id in bills for sync in event.ask("receipt", bill_id)]
+
+
 def on_bill(event: Delivered) -> list[int]:
     """Look at the bills that the notification names; one that names none leaves it to the poll."""
     return [sync for bill_id in approvals.bills_named(event.content) for sync in event.ask("bill", bill_id)]
@@ -243,6 +254,7 @@ CHARGEBEE: dict[str, Handler] = {
     "item_price_updated": on_item_price,
     "item_price_deleted": on_item_price,
     "pending_invoice_created": on_pending_invoice,
+    "invoice_generated": on_invoice_closed,
 }
 HANDLERS: dict[tuple[str, str], Handler] = {
     **{("chargebee", event_type): handler for event_type, handler in CHARGEBEE.items()},

@@ -316,6 +316,19 @@ class BillSnapshot(Base):
     finished_at: Mapped[datetime | None]
 
 
+class BillApproval(Base):
+    """One person's word that a bill, calculated to just this result, may be pushed."""
+
+    __tablename__ = "bill_approvals"
+    __table_args__ = (UniqueConstraint("connection", "bill_id", "sha256", "actor"),)
+
+    connection: Mapped[str]
+    bill_id: Mapped[str]
+    sha256: Mapped[str] = mapped_column(String(64))
+    actor: Mapped[str]
+    at: Mapped[datetime]
+
+
 class LinePush(Base):
     """The intent to send one charge: planned → sending → done, or parked.
 

@@ -11,6 +11,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from datetime import date
+from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -67,6 +68,18 @@ class Connection(BaseModel):
         None, description="bills whose period ends before this day are left alone; unset: the day of the installation"
     )
     max_bill_lines: int = Field(500, ge=1, le=700, description="a bill with more lines parks before the first is sent")
+    push_customers: tuple[str, ...] = Field((), description="push only bills of these Chargebee customers, comma separated")
+    push_not_customers: tuple[str, ...] = Field((), description="push no bills of these customers, comma separated")
+    max_bill_amount: Decimal | None = Field(
+        None, gt=0, description="a bill of more than this, in its own currency, parks until a person lets it go on"
+    )
+    max_bill_change_percent: int | None = Field(
+        None, ge=1, description="a bill that differs more than this from the account's last one parks likewise"
+    )
+    two_people_above: Decimal | None = Field(
+        None, ge=0, description="a bill of more than this needs the approval of two people, by `connector bills approve`"
+    )
+    shadow: bool = Field(False, description="plan bills and say what would be sent, but send nothing")
     group_lines: Literal["auto", "always", "never"] = Field(
         "auto", description="whether bill lines of one charge item and period become one charge; the receipt shows each"
     )
@@ -90,6 +103,10 @@ class Connection(BaseModel):
     foreign_lines: Literal["park", "ignore"] = Field(
         "park", description="what to do about lines with the connector's charge items that somebody else added"
     )
+    close_invoices: bool = Field(
+        False, description="close an invoice once all of the account's bills for its period are on it"
+    )
+    lock_bills: bool = Field(False, description="lock a bill in m3ter once it is pushed; it cannot be calculated again then")
     consolidated_invoicing: bool = Field(
         False, description="whether the site puts several subscriptions on one invoice"
     )
@@ -116,7 +133,10 @@ class Connection(BaseModel):
     scope_business_entities: tuple[str, ...] = Field((), description="only these business entities, comma separated")
     scope_currencies: tuple[str, ...] = Field((), description="only subscriptions in these currencies, comma separated")
 
-    @field_validator("scope_item_families", "scope_business_entities", "scope_currencies", mode="before")
+    @field_validator(
+        "scope_item_families", "scope_business_entities", "scope_currencies", "push_customers", "push_not_customers",
+        mode="before",
+    )  # fmt: skip
     @classmethod
     def _names(cls, value: object) -> object:
         return [name.strip() for name in value.split(",")] if isinstance(value, str) else value

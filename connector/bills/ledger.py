@@ -11,8 +11,9 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from connector.bills.plan import NOTHING, PushPlan, line_as_json
+from connector.database import insert
 from connector.leases import Held
-from connector.models import BillSnapshot, LinePush
+from connector.models import BillApproval, BillSnapshot, LinePush
 
 PUSHING, PUSHED, STOPPED = "pushing", "pushed", "stopped"
 PLANNED, SENDING, DONE, PARKED = "planned", "sending", "done", "parked"
@@ -192,3 +193,28 @@ def _move(db: Session, intent: Intent, before: str, **values: Any) -> bool:
 def close(db: Session, snapshot_id: int, status: str, now: datetime) -> None:
     """The snapshot is pushed to its end, or stopped for good."""
     db.execute(update(BillSnapshot).where(BillSnapshot.id == snapshot_id).values(status=status, finished_at=now))
+
+
+def last_total(db: Session, connection: str, account_id: str, currency: str, but: str) -> int | None:
+    """The total of the account's newest bill that was pushed in this currency, `but` for one; in minor units."""
+    return db.scalars(
+        select(BillSnapshot.total_minor)
+        .where(
+            BillSnapshot.connection == connection, BillSnapshot.account_id == account_id,
+            BillSnapshot.currency == currency, BillSnapshot.bill_id != but, BillSnapshot.status == PUSHED,
+        )
+        .order_by(BillSnapshot.finished_at.desc())
+    ).first()  # fmt: skip
+
+
+def approve(db: Session, connection: str, bill_id: str, content: str, actor: str, now: datetime) -> list[str]:
+    """Note that a person approves this result of the bill; answers all who have."""
+    made = insert(db, BillApproval).values(connection=connection, bill_id=bill_id, sha256=content, actor=actor, at=now)
+    db.execute(made.on_conflict_do_nothing(index_elements=["connection", "bill_id", "sha256", "actor"]))
+    return approved_by(db, connection, bill_id, content)
+
+
+def approved_by(db: Session, connection: str, bill_id: str, content: str) -> list[str]:
+    """The people who have approved this result of the bill."""
+    rows = select(BillApproval.actor).filter_by(connection=connection, bill_id=bill_id, sha256=content)
+    return list(db.scalars(rows.order_by(BillApproval.id)))

@@ -2,15 +2,16 @@
 
 from collections.abc import Mapping
 
-from connector import money
-from connector.bills import credits, invoices, ledger, receipts
+from connector import mappings, money, syncs
+from connector.bills import credits, final, guards, invoices, ledger, receipts
 from connector.bills.around import surroundings
+from connector.bills.guards import Known
 from connector.bills.ledger import PLANNED
 from connector.bills.lines import content_hash
 from connector.bills.plan import CREDIT, NOTHING, PushPlan, plan_push
 from connector.clients.chargebee import Invoice, InvoiceLine
 from connector.clients.m3ter_objects import Bill
-from connector.errors import NotFound, Parked, Waiting
+from connector.errors import NotFound, OutOfScope, Parked, Waiting
 from connector.models import BillSnapshot
 from connector.services import Services
 from connector.syncs import Run
@@ -37,11 +38,17 @@ def sync_bill(services: Services, run: Run) -> str:
     if live is None:
         live = _freeze(services, run, bill, content)
     if live is None:
-        return receipts.finish_mappings(services, run)
+        return _finish(services, run, bill)
     seen = invoices.send_all(services, run, live)
     credits.give_all(services, run, live)
     _verify(services, run, live, seen)
-    return receipts.finish_mappings(services, run)
+    return _finish(services, run, bill)
+
+
+def _finish(services: Services, run: Run, bill: Bill) -> str:
+    final.after_push(services, run, bill)
+    with services.reading() as db:
+        return receipts.summary(db, run.connection, bill.id)
 
 
 def _is_before_our_time(services: Services, connection: str, bill: Bill) -> bool:
@@ -104,7 +111,46 @@ def _freeze(services: Services, run: Run, bill: Bill, content: str) -> BillSnaps
     if pushed is not None and pushed.sha256 == content:
         run.note("approved again unchanged: every line is on its invoice already")
         return None
-    return freeze(services, run.connection, bill, plan_for(services, run.connection, bill))
+    plan = plan_for(services, run.connection, bill)
+    check_guards(services, run.connection, plan, content, by_a_person=run.retried_by is not None)
+    return freeze(services, run.connection, bill, plan)
+
+
+def check_guards(
+    services: Services, connection: str, plan: PushPlan, content: str, *, by_a_person: bool
+) -> None:
+    """Raises OutOfScope or Parked for a plan that could be pushed, but may not be (yet)."""
+    if plan.problems:
+        return
+    settings = services.connection(connection).settings
+    with services.reading() as db:
+        customer_id = mappings.external_id(db, connection, "Account", plan.account_id, "Customer")
+        known = Known(
+            customer_id,
+            ledger.last_total(db, connection, plan.account_id, plan.currency, plan.bill_id),
+            ledger.approved_by(db, connection, plan.bill_id, content),
+        )
+    if why := guards.left_alone(settings, customer_id):
+        raise OutOfScope(why)
+    if settings.shadow:
+        raise OutOfScope(_shadow(plan))
+    causes = [] if by_a_person else guards.doubts(settings, plan, known)
+    if missing := guards.missing_people(settings, plan, known):
+        causes.insert(0, missing)
+    if causes:
+        wish = approval_wish(plan.bill_id) if causes[0] is missing else None
+        raise Parked(causes[0].code, causes[0].text, causes[0].next_step, wakes_on=wish)
+
+
+def approval_wish(bill_id: str) -> str:
+    """What a bill waits for that more people have to approve."""
+    return f"approval:{bill_id}"
+
+
+def _shadow(plan: PushPlan) -> str:
+    total = money.to_major(plan.to_send_minor, plan.decimals)
+    where = ", ".join(sorted({one.invoice_id for one in plan.charges if one.invoice_id})) or "no invoice"
+    return f"SHADOW is on: {len(plan.to_send)} charges of {total} {plan.currency} in all would go on {where}; nothing was sent"
 
 
 def _raise_problem(services: Services, plan: PushPlan) -> None:
@@ -163,6 +209,10 @@ def _verify(services: Services, run: Run, snapshot: BillSnapshot, seen: Mapping[
     with services.transaction() as db:
         receipts.store(db, run.connection, snapshot, services.now())
         ledger.close(db, snapshot.id, ledger.PUSHED, services.now())
+        syncs.ask(
+            db, connection=run.connection, kind="receipt", subject=snapshot.bill_id,
+            trigger=f"push of sync {run.sync_id}", now=services.now(),
+        )  # fmt: skip
 
 
 def _closed_or_pending(services: Services, snapshot: BillSnapshot, invoice_id: str, run: Run) -> Invoice:

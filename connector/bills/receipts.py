@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -83,24 +84,41 @@ def _charge(charge: LinePush, minor: int, decimals: int) -> dict[str, Any]:
     }
 
 
-def finish_mappings(services: Services, run: Run) -> str:
-    """Keep the mappings of a pushed bill and its lines here and in m3ter; answers what the push came to."""
-    with services.reading() as db:
-        receipt = latest(db, run.connection, run.subject)
+def summary(db: Session, connection: str, bill_id: str) -> str:
+    """What the newest push of the bill came to."""
+    receipt = latest(db, connection, bill_id)
     if receipt is None:
         return "nothing was sent"
-    pairs = [Pair("Bill", run.subject, "Invoice", invoice_id) for invoice_id in receipt.body["invoices"]]
-    pairs += [
-        Pair("BillItem", line["m3ter_line_id"], "Invoice", charge["chargebee_line_id"])
-        for line in receipt.body["lines"]
-        for charge in line["charges"]
-        if line["m3ter_line_id"] and charge["chargebee_line_id"] and charge["kind"] != CREDIT
-    ]
-    for pair in pairs:
-        mappings.record(services, run.connection, pair)
     body = receipt.body
-    where = ", ".join(body["invoices"]) or "no invoice"
+    where = ", ".join(invoice_ids(ledger.done_lines(db, connection, bill_id))) or "no invoice"
     return f"{body['invoice_total_added']} of {body['bill_total']} {body['currency']} on {where}"
+
+
+def invoice_ids(charges: Iterable[LinePush]) -> list[str]:
+    """The invoices that these charges are on, by their final ids where they have those."""
+    on_invoices = [one for one in charges if one.invoice_id is not None and one.chargebee_line_id is not None]
+    return sorted({one.final_invoice_id or str(one.invoice_id) for one in on_invoices})
+
+
+def sync_receipt(services: Services, run: Run) -> str:
+    """Keep the mappings of a pushed bill and of its lines here and in m3ter, and follow an invoice that got its final id."""
+    with services.reading() as db:
+        charges = ledger.done_lines(db, run.connection, run.subject)
+        snapshot = ledger.last_pushed(db, run.connection, run.subject)
+    if snapshot is None:
+        return "nothing was sent"
+    line_ids = {line["key"]: line["m3ter_line_id"] for line in snapshot.lines}
+    items: dict[str, list[str]] = {}
+    for one in charges:
+        for key, _ in one.parts:
+            if one.kind != CREDIT and one.chargebee_line_id is not None and line_ids.get(key):
+                items.setdefault(line_ids[key], []).append(one.chargebee_line_id)
+    wanted = {("Bill", run.subject): invoice_ids(charges)} | {("BillItem", one): found for one, found in items.items()}
+    for (entity, m3ter_id), external_ids in wanted.items():
+        mappings.forget(services, run.connection, entity, m3ter_id, "Invoice", keep=external_ids)
+        for external_id in external_ids:
+            mappings.record(services, run.connection, Pair(entity, m3ter_id, "Invoice", external_id))
+    return f"mappings of the bill and {len(items)} of its lines are in m3ter"
 
 
 def latest(db: Session, connection: str, bill_id: str) -> Receipt | None:

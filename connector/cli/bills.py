@@ -5,11 +5,13 @@ from typing import Any
 import click
 from sqlalchemy import select
 
-from connector import audit, handlers, syncs
+from connector import audit, handlers, jobs, syncs
 from connector.bills import ledger, receipts
 from connector.bills import plan as plans
+from connector.bills.guards import PEOPLE
+from connector.bills.lines import content_hash
 from connector.bills.plan import PushPlan
-from connector.bills.push import freeze, plan_for
+from connector.bills.push import approval_wish, check_guards, freeze, plan_for
 from connector.cli.common import connection_option, output, show, table, wire
 from connector.errors import ConnectorError, Parked
 from connector.models import Sync
@@ -62,11 +64,30 @@ def push_bill(bill_id: str, wanted: str | None, dry_run: bool, yes: bool, connec
         if not yes:
             show(_plan_text(plan), on_standard_error=True)
             click.confirm("Add these lines?", abort=True, err=True)
+        check_guards(services, connection, plan, content_hash(bill), by_a_person=True)
         if plan.charges:
             freeze(services, connection, bill, plan)
     elif dry_run or wanted:
         raise ConnectorError(f"a push of bill {bill_id} is under way already: `connector bills show {bill_id}`")
     return _push_now(services, connection, bill_id)
+
+
+@bills_group.command("approve")
+@click.argument("bill_id")
+@connection_option
+@output
+def approve_bill(bill_id: str, connection: str) -> Any:
+    """Approve the push of BILL_ID as m3ter has calculated it now; above TWO_PEOPLE_ABOVE two people have to."""
+    services = wire()
+    bill = services.connection(connection).m3ter.get_bill(bill_id)
+    now, who = services.now(), audit.actor()
+    with services.transaction() as db:
+        people = ledger.approve(db, connection, bill_id, content_hash(bill), who, now)
+        audit.note(db, who=who, action="bills approve", connection=connection, subject=bill_id, now=now)
+        woken = syncs.wake(db, connection, [approval_wish(bill_id)], now) if len(people) >= PEOPLE else []
+        due = syncs.mark_queued(db, woken, now)
+    jobs.enqueue(services.redis, due)
+    return {"bill_id": bill_id, "approved_by": people, "woken": woken}, f"Bill {bill_id} is approved by {', '.join(people)}."
 
 
 def _push_now(services: Services, connection: str, bill_id: str) -> Any:
@@ -96,6 +117,7 @@ def show_bill(bill_id: str, connection: str) -> Any:
         receipt = receipts.latest(db, connection, bill_id)
         live = ledger.live_snapshot(db, connection, bill_id)
         intents = ledger.intents(db, live.id) if live else []
+        invoices = receipts.invoice_ids(ledger.done_lines(db, connection, bill_id))
         latest = select(Sync).where(Sync.connection == connection, Sync.kind == "bill", Sync.subject == bill_id)
         sync = db.scalars(latest.order_by(Sync.id.desc())).first()
     if sync is None and receipt is None:
@@ -103,6 +125,7 @@ def show_bill(bill_id: str, connection: str) -> Any:
     document = {
         "bill_id": bill_id,
         "sync": syncs.as_json(sync) if sync else None,
+        "invoices": invoices,
         "receipt": receipt.body | {"sha256": receipt.sha256} if receipt else None,
         "under_way": [
             {

@@ -15,7 +15,7 @@ from sqlalchemy import Engine, select
 from connector import clock, jobs, mappings, services, settings, syncs
 from connector.bills import approvals
 from connector.mappings import Pair
-from connector.models import InboxEvent, Receipt, Sync
+from connector.models import Attempt, InboxEvent, Receipt, Sync
 from connector.sandbox import Sandbox, serve
 from connector.services import Services
 from connector.web.app import create_app
@@ -179,6 +179,11 @@ class World:
     def sync(self, kind: str, subject: str) -> Sync:
         """The newest sync of the subject."""
         return self.syncs(kind=kind, subject=subject)[-1]
+
+    def attempts(self, sync_id: int) -> list[Attempt]:
+        """Every try at the sync, oldest first."""
+        with self.services.reading() as db:
+            return list(db.scalars(select(Attempt).filter_by(sync_id=sync_id).order_by(Attempt.id)))
 
     def inbox(self) -> list[InboxEvent]:
         with self.services.reading() as db:
