@@ -21,7 +21,7 @@ LAYERS = (
     ("mirror",),
     ("syncs", "leases", "catch_up"),
     ("mappings", "scope"),
-    ("catalogue", "account_plans", "customers"),
+    ("catalogue", "account_plans", "customers", "mapping_files", "mapping_pull"),
     ("timelines",),
     ("plan_changes",),
     ("subscriptions", "bills"),

@@ -1,14 +1,21 @@
 """`connector mappings …`"""
 
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
 
-from connector import audit, jobs, mappings, syncs
+from connector import audit, jobs, mapping_files, mapping_pull, mappings, syncs
 from connector.cli.common import connection_option, output, table, wire
-from connector.mappings import Pair
+from connector.mapping_pull import Pulled
+from connector.mappings import ANY, Pair
+from connector.models import ALWAYS
 from connector.services import Services
+
+# How many syncs a command queues itself; the clock queues the rest.
+QUEUED_AT_ONCE = 500
 
 
 @click.group("mappings")
@@ -25,18 +32,40 @@ def list_mappings(connection: str) -> Any:
     with services.reading() as db:
         rows = mappings.listed(db, connection)
     found = [
-        {name: getattr(row, name) for name in (*mappings.CSV_COLUMNS, "made_by", "m3ter_mapping_id")} for row in rows
+        _as_json(Pair.of(row)) | {"made_by": row.made_by, "m3ter_mapping_id": row.m3ter_mapping_id} for row in rows
     ]
-    columns = ["m3ter_entity", "m3ter_id", "external_table", "external_id", "currency", "made_by"]
-    return {"mappings": found}, table("Mappings", columns, [[one[name] for name in columns] for one in found])
+    columns = [*mapping_files.COLUMNS, "made_by"]
+    cells = [mapping_files.cells_of(Pair.of(row)) | {"made_by": row.made_by} for row in rows]
+    return {"mappings": found}, table("Mappings", columns, [[one[name] for name in columns] for one in cells])
+
+
+def _as_json(pair: Pair) -> dict[str, Any]:
+    times = {
+        "valid_from": None if pair.valid_from == ALWAYS else pair.valid_from.isoformat(),
+        "valid_until": pair.valid_until.isoformat() if pair.valid_until else None,
+    }
+    return asdict(pair) | times
+
+
+def _named(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds the four words and two options that say which mapping is meant."""
+    for decorate in (
+        click.option("--from", "valid_from", metavar="DAY", help="The first day, or a time with its offset from UTC."),
+        click.option("--customer", default=ANY, metavar="ID", help="Only for this Chargebee customer's subscriptions."),
+        click.argument("external_id"),
+        click.argument("external_table"),
+        click.argument("m3ter_id"),
+        click.argument("m3ter_entity"),
+    ):
+        command = decorate(command)
+    return command
 
 
 @mappings_group.command("add")
-@click.argument("m3ter_entity")
-@click.argument("m3ter_id")
-@click.argument("external_table")
-@click.argument("external_id")
+@_named
+@click.option("--until", metavar="DAY", help="From when on it does not hold any more.")
 @click.option("--currency", help="For a charge item price; asked of Chargebee when left out.")
+@click.option("--rewrite", is_flag=True, help="Also change, from the beginning, the plan of what has been metered.")
 @click.option("--unchecked", is_flag=True, help="Do not compare with the two live catalogues.")
 @click.option("--dry-run", is_flag=True, help="Check only, change nothing.")
 @connection_option
@@ -46,7 +75,11 @@ def add_mapping(
     m3ter_id: str,
     external_table: str,
     external_id: str,
+    customer: str,
+    valid_from: str | None,
+    until: str | None,
     currency: str | None,
+    rewrite: bool,
     unchecked: bool,
     dry_run: bool,
     connection: str,
@@ -60,21 +93,60 @@ def add_mapping(
     LineItemType <type> ItemPrice <charge item price>          e.g. STANDING_CHARGE
     Default '*' ItemPrice <charge item price>                  any other bill line
     Account <account id> Customer <customer id>                take over an account that m3ter has already
+
+    A Plan or NotMetered can be limited to one customer and to a time; a customer's goes before everybody's, and what holds
+    since later before what holds since earlier.
     """
-    pair = Pair(m3ter_entity, m3ter_id, external_table, external_id, currency)
-    return _apply(connection, [pair], check=not unchecked, dry_run=dry_run, action="mappings add")
+    pair = Pair(
+        m3ter_entity, m3ter_id, external_table, external_id, currency, customer,
+        mappings.read_moment(valid_from) if valid_from else ALWAYS,
+        mappings.read_moment(until) if until else None,
+    )  # fmt: skip
+    return _apply(connection, [pair], "mappings add", check=not unchecked, rewrite=rewrite, dry_run=dry_run)
+
+
+@mappings_group.command("remove")
+@_named
+@click.option("--reason", required=True, help="Why it goes; kept in the audit log.")
+@click.option("--rewrite", is_flag=True, help="Also where plans of what has been metered stand under it.")
+@click.option("--dry-run", is_flag=True, help="Check only, change nothing.")
+@connection_option
+@output
+def remove_mapping(
+    m3ter_entity: str,
+    m3ter_id: str,
+    external_table: str,
+    external_id: str,
+    customer: str,
+    valid_from: str | None,
+    reason: str,
+    rewrite: bool,
+    dry_run: bool,
+    connection: str,
+) -> Any:
+    """Take away a mapping that a person made, here and in m3ter."""
+    services = wire()
+    first = mappings.read_moment(valid_from) if valid_from else ALWAYS
+    pair = Pair(m3ter_entity, m3ter_id, external_table, external_id, customer_id=customer, valid_from=first)
+    woken = mappings.remove(services, connection, pair, rewrite=rewrite, dry_run=dry_run)
+    document = {"mapping": str(pair), "removed": not dry_run, "woken": woken}
+    if dry_run:
+        return document, f"{pair} can be removed; nothing was changed."
+    _note_and_ring(services, connection, [str(pair)], "mappings remove", woken, reason=reason)
+    return document, f"{pair} is removed{_go_on(woken)}"
 
 
 @mappings_group.command("import")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--rewrite", is_flag=True, help="Also change, from the beginning, the plan of what has been metered.")
 @click.option("--unchecked", is_flag=True, help="Do not compare with the two live catalogues.")
 @click.option("--dry-run", is_flag=True, help="Check only, change nothing.")
 @connection_option
 @output
-def import_mappings(file: Path, unchecked: bool, dry_run: bool, connection: str) -> Any:
+def import_mappings(file: Path, rewrite: bool, unchecked: bool, dry_run: bool, connection: str) -> Any:
     """Set up the mappings of a CSV file, all or none; `config/mappings.example.csv` shows the columns."""
-    pairs = mappings.from_csv(file.read_text(encoding="utf-8"))
-    return _apply(connection, pairs, check=not unchecked, dry_run=dry_run, action="mappings import")
+    pairs = mapping_files.from_csv(file.read_text(encoding="utf-8"))
+    return _apply(connection, pairs, "mappings import", check=not unchecked, rewrite=rewrite, dry_run=dry_run)
 
 
 @mappings_group.command("export")
@@ -87,36 +159,90 @@ def export_mappings(file: Path | None, connection: str) -> Any:
     """Write the mappings that people set up as CSV, as `import` reads it."""
     services = wire()
     with services.reading() as db:
-        text = mappings.to_csv(mappings.listed(db, connection))
+        text = mapping_files.to_csv(mappings.listed(db, connection))
     if file is None:
         return {"csv": text}, text.rstrip("\n")
     file.write_text(text, encoding="utf-8")
     return {"file": str(file)}, f"Written to {file}."
 
 
-def _apply(connection: str, pairs: list[Pair], *, check: bool, dry_run: bool, action: str) -> Any:
+@mappings_group.command("pull")
+@click.option(
+    "--remove-doubles", is_flag=True, help="Of mappings that m3ter has twice, delete there all but the oldest."
+)
+@click.option("--dry-run", is_flag=True, help="Compare only, change nothing.")
+@connection_option
+@output
+def pull_mappings(remove_doubles: bool, dry_run: bool, connection: str) -> Any:
+    """Rebuild the local mappings from m3ter's External Mappings; what contradicts is shown and not taken."""
     services = wire()
     who = audit.actor()
+    found = mapping_pull.pull(services, connection, made_by=who, remove_doubles=remove_doubles, dry_run=dry_run)
+    removed = len(found.doubles) if remove_doubles and not dry_run else 0
+    counts = {
+        "inserted": len(found.inserted), "corrected": len(found.corrected), "there": found.there,
+        "doubles": len(found.doubles), "doubles_removed": removed, "contradictions": len(found.contradictions),
+        "refused": len(found.refused), "left_alone": found.left_alone,
+    }  # fmt: skip
+    if not dry_run:
+        _note_and_ring(
+            services, connection, ["m3ter's External Mappings"], "mappings pull", list(found.woken), **counts
+        )
+    document = counts | {
+        "inserted": [str(pair) for pair in found.inserted],
+        "corrected": [str(pair) for pair in found.corrected],
+        "doubles": [one.id for one in found.doubles],
+        "contradictions": [list(sides) for sides in found.contradictions],
+        "refused": list(found.refused),
+        "woken": list(found.woken),
+        "dry_run": dry_run,
+        "exit_status": 1 if found.contradictions or found.refused else 0,
+    }
+    return document, _pull_text(found, removed=removed, dry_run=dry_run)
+
+
+def _pull_text(found: Pulled, *, removed: int, dry_run: bool) -> str:
+    missing, known = ("would be inserted", "would be noted") if dry_run else ("inserted", "noted")
+    lines = [
+        f"{len(found.inserted)} {missing}, {len(found.corrected)} {known} with m3ter's id, {found.there} the same already, "
+        f"{found.left_alone} of other kinds left alone{_go_on(list(found.woken))}",
+        *(f"  {pair}" for pair in found.inserted),
+    ]
+    if found.doubles:
+        fate = "removed from m3ter" if removed else "the older ones count; --remove-doubles deletes these in m3ter"
+        lines += [f"{len(found.doubles)} doubled, {fate}:", *(f"  {_in_m3ter(one)}" for one in found.doubles)]
+    for sides in found.contradictions:
+        lines += ["Contradiction, not taken; delete what is wrong in m3ter, or correct the mapping here:"]
+        lines += [f"  {side}" for side in sides]
+    lines += [f"Not taken: {sentence}" for sentence in found.refused]
+    return "\n".join(lines)
+
+
+def _in_m3ter(one: Any) -> str:
+    return f"{one.id}: {one.m3ter_entity} {one.m3ter_id} → {one.external_table} {one.external_id}"
+
+
+def _apply(connection: str, pairs: list[Pair], action: str, *, check: bool, rewrite: bool, dry_run: bool) -> Any:
+    services = wire()
+    who = audit.actor()
+    woken = mappings.add(services, connection, pairs, made_by=who, check=check, rewrite=rewrite, dry_run=dry_run)
+    document = {"mapped": 0 if dry_run else len(pairs), "checked": len(pairs), "woken": woken}
     if dry_run:
-        checked = mappings.checked(services, connection, pairs, check=check)
-        return {
-            "mapped": 0,
-            "checked": len(checked),
-            "woken": [],
-        }, f"{len(checked)} mapping(s) are right; nothing was changed."
-    woken = mappings.add(services, connection, pairs, made_by=who, check=check)
-    _note_and_ring(services, connection, pairs, who, action, woken)
-    text = f"{len(pairs)} mapping(s) set up" + (f"; {len(woken)} sync(s) that waited go on." if woken else ".")
-    return {"mapped": len(pairs), "checked": len(pairs), "woken": woken}, text
+        return document, f"{len(pairs)} mapping(s) are right; nothing was changed."
+    _note_and_ring(services, connection, [str(pair) for pair in pairs], action, woken)
+    return document, f"{len(pairs)} mapping(s) set up{_go_on(woken)}"
+
+
+def _go_on(woken: list[int]) -> str:
+    return f"; {len(woken)} sync(s) go on." if woken else "."
 
 
 def _note_and_ring(
-    services: Services, connection: str, pairs: list[Pair], who: str, action: str, woken: list[int]
+    services: Services, connection: str, subjects: list[str], action: str, woken: list[int], **detail: Any
 ) -> None:
-    now = services.now()
+    now, who = services.now(), audit.actor()
     with services.transaction() as db:
-        for pair in pairs:
-            subject = f"{pair.m3ter_entity} {pair.m3ter_id} → {pair.external_table} {pair.external_id}"
-            audit.note(db, who=who, action=action, connection=connection, subject=subject, now=now)
-        due = syncs.mark_queued(db, woken, now)
+        for subject in subjects:
+            audit.note(db, who=who, action=action, connection=connection, subject=subject, now=now, **detail)
+        due = syncs.mark_queued(db, woken[:QUEUED_AT_ONCE], now)
     jobs.enqueue(services.redis, due)

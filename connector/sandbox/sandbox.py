@@ -63,7 +63,7 @@ class Sandbox:
         """Lets everything happen that has become due while the clock ran."""
         with self.lock:
             now = self.clock.now()
-            due = self._next_due(sending=False)
+            due = _first(self.chargebee.expected_due(), self.m3ter.next_due(), self.faults.next_due())
             if due is not None and due <= now:
                 self._run_until(now, None)
 
@@ -139,7 +139,7 @@ class Sandbox:
         moments = [self.chargebee.next_due(), self.m3ter.next_due(), self.faults.next_due()]
         if sending:
             moments.append(self.webhooks.next_due())
-        return min((moment for moment in moments if moment is not None), default=None)
+        return _first(*moments)
 
     def _deliver_one(self, posting: Posting, send: Send) -> Delivery | None:
         source = self.chargebee if posting.provider == "chargebee" else self.m3ter
@@ -160,3 +160,7 @@ class Sandbox:
             "chargebee": self.chargebee,
             "m3ter": self.m3ter,
         }
+
+
+def _first(*moments: datetime | None) -> datetime | None:
+    return min((moment for moment in moments if moment is not None), default=None)

@@ -15,6 +15,8 @@ from connector.sandbox.chargebee.site import basic
 
 CALLS = 2_000
 WANTED_CALLS = 2_000
+# Of the speed with one customer, with five hundred.
+WANTED_RATIO = 0.7
 WANTED_YEAR = 1.0
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -96,6 +98,12 @@ def simple_calls(subscriptions: int) -> dict[str, float]:
     return {
         "chargebee: retrieve a customer": per_second(lambda: caller.chargebee("customers/customer-0")),
         "chargebee: retrieve a subscription": per_second(lambda: caller.chargebee("subscriptions/sub-0")),
+        "chargebee: update a customer": per_second(
+            lambda: caller.chargebee("customers/customer-0", {"company": "Acme"})
+        ),
+        "chargebee: update a subscription": per_second(
+            lambda: caller.chargebee("subscriptions/sub-0/update_for_items", {"po_number": "7"})
+        ),
         "m3ter: retrieve an account": per_second(lambda: caller.m3ter(f"accounts/{account_id}")),
         "m3ter: list account plans": per_second(lambda: caller.m3ter("accountplans")),
         "chargebee: create a comment": per_second(
@@ -120,7 +128,7 @@ def year(subscriptions: int) -> float:
 
 
 def main() -> None:
-    print(f"Simple calls a second; wanted: {WANTED_CALLS:,}")
+    print(f"Simple calls a second; wanted: {WANTED_CALLS:,}, and with many customers {WANTED_RATIO} of that")
     few, many = simple_calls(1), simple_calls(500)
     print(f"{'':38}{'1 customer':>12}{'500':>10}{'ratio':>8}")
     for name, rate in few.items():
@@ -128,7 +136,8 @@ def main() -> None:
     print(f"\nSeconds for a year; wanted: {WANTED_YEAR} for one customer")
     one, hundred = year(1), year(100)
     print(f"  1 customer {one:.2f}, 100 customers {hundred:.2f}, ratio {hundred / one:.1f}")
-    met = min(few.values()) >= WANTED_CALLS and one < WANTED_YEAR
+    ratio = min(many[name] / rate for name, rate in few.items())
+    met = min(few.values()) >= WANTED_CALLS and ratio >= WANTED_RATIO and one < WANTED_YEAR
     print("\nAll as wanted." if met else "\nNot as wanted.")
 
 

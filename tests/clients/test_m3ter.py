@@ -14,7 +14,7 @@ import responses
 
 from connector.clients.http import Unreadable, recorded_calls
 from connector.clients.m3ter import M3terClient
-from connector.clients.m3ter_objects import Account, AccountPlan, Bill, ExternalMapping
+from connector.clients.m3ter_objects import Account, AccountPlan, Bill, ExternalMapping, Plan, PlanTemplate
 from connector.errors import AccessRefused, ConnectorError, Misconfigured, NotFound, Rejected, Retryable, Uncertain
 
 BASE = "https://api.m3ter.com"
@@ -562,6 +562,20 @@ def test_mappings_are_looked_up_from_both_sides(client, m3ter):
     assert {query(call)["pageSize"] for call in sent(m3ter)} == {"200"}
 
 
+def test_all_mappings_of_a_system_are_listed_page_by_page(client, m3ter):
+    newest = {**MAPPING, "id": "map-3", "dtCreated": "2026-02-01T01:00:00+01:00"}
+    page = [newest, {**MAPPING, "id": "map-2", "externalSystem": "chargebee"}]
+    m3ter.add(responses.GET, f"{API}/externalmappings", json={"data": page, "nextToken": "two"})
+    m3ter.add(responses.GET, f"{API}/externalmappings", json={"data": [MAPPING]})
+    found = client.external_mappings("Chargebee")
+    assert len(sent(m3ter)) == 0
+    assert [(one.id, one.created_at) for one in found] == [("map-3", FEB), ("map-1", None)]
+    assert [query(call) for call in sent(m3ter)] == [
+        {"externalSystemId": "Chargebee", "pageSize": "200"},
+        {"externalSystemId": "Chargebee", "pageSize": "200", "nextToken": "two"},
+    ]
+
+
 @pytest.mark.parametrize("answer", [{"status": 204}, {"json": MAPPING}, {"status": 404, "json": {"message": "gone"}}])
 def test_a_deleted_mapping_is_gone_whoever_deleted_it(client, m3ter, answer):
     m3ter.add(responses.DELETE, f"{API}/externalmappings/map-1", **answer)
@@ -588,6 +602,26 @@ def test_an_entity_that_is_not_there_is_not_found(client, m3ter):
     m3ter.add(responses.GET, f"{API}/plans/plan-1", status=404, json={"message": "Not Found"})
     with pytest.raises(NotFound):
         client.must_exist("plans", "plan-1")
+
+
+def test_a_plan_names_its_template_and_that_its_currency(client, m3ter):
+    m3ter.add(responses.GET, f"{API}/plans/plan-1", json={"id": "plan-1", "planTemplateId": "template-1"})
+    m3ter.add(responses.GET, f"{API}/plantemplates/template-1", json={"id": "template-1", "currency": "EUR"})
+    plan = client.get_plan("plan-1")
+    assert plan == Plan("plan-1", "template-1", None)
+    assert client.get_plan_template(plan.plan_template_id) == PlanTemplate("template-1", "EUR")
+
+
+def test_a_plan_may_have_been_made_for_one_account(client, m3ter):
+    raw = {"id": "plan-1", "planTemplateId": "template-1", "accountId": "acc-1"}
+    m3ter.add(responses.GET, f"{API}/plans/plan-1", json=raw)
+    assert client.get_plan("plan-1").account_id == "acc-1"
+
+
+def test_a_plan_without_its_template_is_unreadable(client, m3ter):
+    m3ter.add(responses.GET, f"{API}/plans/plan-1", json={"id": "plan-1"})
+    with pytest.raises(Unreadable, match="planTemplateId"):
+        client.get_plan("plan-1")
 
 
 def test_bills_are_listed_without_their_lines_over_all_pages(client, m3ter):

@@ -71,14 +71,14 @@ def test_same_ids_on_two_sites_are_two_customers_and_two_bills(two: World, other
     other.chargebee.create_customer("acme", company="Other Ltd", email="o@example.test", preferred_currency_code="USD")
     other.chargebee.create_subscription("acme", [PRO], id="sub-1")
     two.deliver()
-    other.deliver(two._send)
+    other.deliver(two.send)
     two.work()
     assert two.m3ter.account_by_code("acme")["name"] == "acme Ltd"
     assert other.m3ter.account_by_code("acme")["name"] == "Other Ltd"
     assert len(two.m3ter.account_plans) == len(other.m3ter.account_plans) == 1
     first = two.renew()
     other.advance(to=datetime(2026, 2, 1, 0, 10, tzinfo=UTC))
-    other.deliver(two._send)
+    other.deliver(two.send)
     two.work()
     two.bill({"subtotal": 5})
     two.poll()

@@ -93,6 +93,13 @@ def test_a_subscription_can_cap_the_refundable_credits_its_invoices_take(
     assert shop.chargebee.close_invoice(draft_id)["credits_applied"] == applied
 
 
+def test_a_credit_note_of_a_day_past_says_so(shop: Sandbox):
+    shop.advance(timedelta(days=10))
+    for date in (JAN_1 + DAY, JAN_1 + 10 * DAY):
+        shop.chargebee.create_credit_note("refundable", customer_id="acme", total=1, currency_code="USD", date=date)
+    assert event_types(shop)[-2:] == ["credit_note_created_with_backdating", "credit_note_created"]
+
+
 def test_an_adjustment_lowers_what_is_due(shop: Sandbox, chargebee_sdk: Chargebee):
     [line] = shop.chargebee.invoices["1"]["line_items"]
     lines = [{"reference_line_item_id": line["id"], "amount": 3_000, "description": "Too much"}]

@@ -14,23 +14,24 @@
 10: test_trap_10_a_meta_data_dict_is_refused_and_a_json_string_keeps_its_letters
 11: test_trap_11_a_non_json_error_page_is_a_bare_exception
 12: test_trap_12_invoice_customer_id_is_the_invoice_owner_in_hierarchies
-12: not shown: consolidated invoices
+12: test_trap_12_invoice_subscription_id_is_absent_on_consolidated_invoices
 13: test_trap_13_cancelled_at_is_already_filled_while_the_subscription_is_non_renewing
 14: test_trap_14_activated_at_moves_on_reactivation_and_started_at_does_not
 15: test_trap_15_a_change_for_the_end_of_the_term_has_no_time_of_its_own
 16: test_trap_16_the_backdated_cancellation_is_spelled_with_one_l
-17: not shown: the sandbox has neither dunning nor mrr
+17: test_trap_17_updated_at_on_invoices_ignores_dunning_changes
+17: test_trap_17_mrr_lags
 18: test_trap_18_webhooks_are_absent_on_the_first_delivery
 19: test_trap_19_ordering_by_occurred_at_is_wrong_and_by_resource_version_is_right
 20: test_trap_20_three_decimal_currencies_have_two_decimals
 21: test_trap_21_a_tax_inclusive_site_says_so_on_its_invoices
 22: test_trap_22_deleting_an_invoice_erases_the_usage_on_it
-22: not shown: regenerating an invoice
+22: test_trap_22_regenerated_invoices_are_not_pending
 23: test_trap_23_auto_close_can_win_the_race_against_bill_approval
 24: test_trap_24_promotional_credits_are_customer_wide_and_another_subscription_may_eat_them
 25: test_trap_25_empty_enabled_events_subscribe_to_everything
 25: test_trap_25_more_than_five_webhook_endpoints_are_refused
-25: not shown: ports, since a receiver in a test has any port
+25: test_trap_25_only_few_ports_are_sent_to
 26: test_trap_26_the_default_page_size_is_ten
 27: test_trap_27_list_filters_with_python_lists_are_refused
 28: test_trap_28_the_subscription_id_changes_on_a_business_entity_transfer_and_the_old_copy_stays
@@ -40,10 +41,11 @@
 32: our client: test_proxies_and_netrc_of_the_environment_are_not_used
 33: test_trap_33_an_event_the_sdk_can_deserialize_says_v2
 34: test_trap_34_none_is_sent_as_an_empty_string_and_clears_the_field
-35: not shown: the sandbox has no coupons
+35: test_trap_35_coupons_cannot_be_put_on_an_already_pending_invoice
 36: test_trap_36_a_zero_due_invoice_becomes_paid_with_no_payment_event
 37: test_trap_37_no_list_tells_that_a_closed_draft_is_gone
 38: test_trap_38_what_an_app_store_sold_must_not_be_written_to
+38: test_trap_38_no_operation_on_customers_and_subscriptions_is_forgotten
 39: test_trap_39_setting_one_flag_with_update_for_items_deletes_scheduled_changes
 39: test_trap_39_items_sent_to_a_cancelled_subscription_bring_it_back
 40: test_trap_40_an_invoice_cannot_be_voided_when_it_is
@@ -52,7 +54,7 @@
 42: test_trap_42_an_enterprise_scale_site_gives_lines_page_by_page
 43: test_trap_43_unit_price_is_refused_for_tiered_prices
 44: test_trap_44_an_open_invoice_blocks_moving_its_subscription_to_another_customer
-45: not shown: the sandbox has no time machine, its clock only goes forward
+45: test_trap_45_the_time_machine_starts_by_deleting_all_customer_data_and_ends_at_the_present
 """
 
 import ast
@@ -69,7 +71,9 @@ from chargebee.retry_config import RetryConfig
 
 from connector.money import exponent, to_major
 from connector.sandbox import Sandbox
+from connector.sandbox.chargebee.routes import ROUTES
 
+DAY = 86_400
 JAN_1, FEB_1, MAR_1 = 1_767_225_600, 1_769_904_000, 1_772_323_200
 CALLS = {"item_price": {"item_price_id": "calls-USD", "unit_price": 2900, "date_from": JAN_1, "date_to": FEB_1}}
 
@@ -192,6 +196,18 @@ def test_trap_12_invoice_customer_id_is_the_invoice_owner_in_hierarchies(
     assert closed["status"] == ("paid" if owner == "parent" else "payment_due")
 
 
+def test_trap_12_invoice_subscription_id_is_absent_on_consolidated_invoices(shop: Sandbox, chargebee_sdk: Chargebee):
+    shop.chargebee.settings.consolidated_invoicing = True
+    shop.chargebee.create_subscription("acme", ["max-USD"], id="s2")
+    before = len(shop.chargebee.events)
+    shop.advance(timedelta(days=31))
+    assert event_types(shop)[before:] == [*["subscription_renewed"] * 2, "pending_invoice_created"]
+    [row] = chargebee_sdk.Invoice.list({"customer_id": {"IS": "acme"}, "status": {"IS": "pending"}}).list
+    assert ("subscription_id" in row.invoice.raw_data, row.invoice.total) == (False, 40_000)
+    added = chargebee_sdk.Invoice.add_charge_item(row.invoice.id, {**CALLS, "subscription_id": "s2"}).invoice
+    assert [line.subscription_id for line in added.line_items] == ["sub", "s2", "s2"]
+
+
 def test_trap_13_cancelled_at_is_already_filled_while_the_subscription_is_non_renewing(
     shop: Sandbox, chargebee_sdk: Chargebee
 ):
@@ -228,6 +244,30 @@ def test_trap_16_the_backdated_cancellation_is_spelled_with_one_l(shop: Sandbox)
         "subscription_canceled_with_backdating",
         "subscription_cancelled",
     ]
+
+
+def test_trap_17_updated_at_on_invoices_ignores_dunning_changes(draft_id: str, shop: Sandbox, chargebee_sdk: Chargebee):
+    shop.chargebee.update_customer("acme", card_status="valid")
+    shop.chargebee.settings.cards_decline = True
+    shop.chargebee.settings.dunning_days[:] = [1, 3]
+    closed = chargebee_sdk.Invoice.close(draft_id).invoice
+    assert (closed.status, closed.dunning_status) == ("payment_due", "in_progress")
+    assert event_types(shop)[-2:] == ["invoice_generated", "payment_failed"]
+    shop.advance(timedelta(days=1))
+    retried = chargebee_sdk.Invoice.retrieve(closed.id).invoice
+    assert (retried.next_retry_at, len(retried.dunning_attempts)) == (FEB_1 + 4 * DAY, 1)
+    assert (retried.updated_at, retried.resource_version > closed.resource_version) == (closed.updated_at, True)
+    shop.advance(timedelta(days=3))
+    given_up = chargebee_sdk.Invoice.retrieve(closed.id).invoice
+    assert (given_up.status, given_up.dunning_status, given_up.next_retry_at) == ("not_paid", "exhausted", None)
+    assert given_up.updated_at == FEB_1 + 4 * DAY
+
+
+def test_trap_17_mrr_lags(shop: Sandbox):
+    shop.chargebee.settings.mrr_seconds = 60
+    assert "mrr" not in shop.chargebee.update_subscription("sub", ["max-USD"])
+    shop.advance(timedelta(seconds=60))
+    assert (shop.chargebee.subscriptions["sub"]["mrr"], event_types(shop)[-1]) == (30_000, "mrr_updated")
 
 
 def test_trap_18_webhooks_are_absent_on_the_first_delivery(box: Sandbox):
@@ -286,6 +326,17 @@ def test_trap_22_deleting_an_invoice_erases_the_usage_on_it(shop: Sandbox, charg
     assert chargebee_sdk.UnbilledCharge.list().list == []
 
 
+def test_trap_22_regenerated_invoices_are_not_pending(draft_id: str, shop: Sandbox, chargebee_sdk: Chargebee):
+    with pytest.raises(chargebee.InvalidRequestError) as caught:
+        chargebee_sdk.Subscription.regenerate_invoice("sub")
+    assert caught.value.http_status_code == 409
+    chargebee_sdk.Invoice.add_charge_item(draft_id, CALLS)
+    chargebee_sdk.Invoice.delete(draft_id)
+    made = chargebee_sdk.Subscription.regenerate_invoice("sub").invoice
+    assert (made.status, made.total, made.line_items[0].date_from) == ("payment_due", 10_000, FEB_1)
+    assert event_types(shop)[-2:] == ["invoice_deleted", "invoice_generated"]
+
+
 def test_trap_23_auto_close_can_win_the_race_against_bill_approval(draft_id: str, shop: Sandbox, chargebee_http: Any):
     shop.chargebee.settings.auto_close_days = 1
     shop.advance(timedelta(days=1))
@@ -319,6 +370,24 @@ def test_trap_25_more_than_five_webhook_endpoints_are_refused(box: Sandbox, char
         box.chargebee.add_webhook_endpoint(f"http://x.test/{number}")
     answer = chargebee_http.post("webhook_endpoints", {"name": "six", "url": "http://x.test/6"})
     assert (answer.status_code, answer.json["api_error_code"]) == (400, "resource_limit_exceeded")
+
+
+@pytest.mark.parametrize(
+    ("url", "status"),
+    [
+        ("http://x.test/hook", 200),
+        ("https://x.test:8443/hook", 200),
+        ("http://x.test:8000/hook", 400),
+        ("ftp://x.test/hook", 400),
+        ("http://x.test:99999/hook", 400),
+    ],
+)
+def test_trap_25_only_few_ports_are_sent_to(url: str, status: int, box: Sandbox, chargebee_http: Any):
+    assert chargebee_http.post("webhook_endpoints", {"name": "test", "url": "http://x.test:8000/"}).status_code == 200
+    box.chargebee.settings.any_webhook_port = False
+    [endpoint_id] = box.chargebee.webhook_endpoints
+    for path in ("webhook_endpoints", f"webhook_endpoints/{endpoint_id}"):
+        assert chargebee_http.post(path, {"name": "real", "url": url}).status_code == status
 
 
 def test_trap_26_the_default_page_size_is_ten(box: Sandbox, chargebee_sdk: Chargebee):
@@ -406,6 +475,19 @@ def test_trap_34_none_is_sent_as_an_empty_string_and_clears_the_field(box: Sandb
     assert "email" not in changed.raw_data
 
 
+def test_trap_35_coupons_cannot_be_put_on_an_already_pending_invoice(
+    draft_id: str, shop: Sandbox, chargebee_sdk: Chargebee
+):
+    form = {"id": "ten", "name": "Ten", "discount_type": "percentage", "discount_percentage": 10}
+    chargebee_sdk.Coupon.create_for_items({**form, "apply_on": "invoice_amount", "duration_type": "one_time"})
+    held = chargebee_sdk.Subscription.update_for_items("sub", {"coupon_ids": ["ten"]}).subscription
+    assert [row.coupon_id for row in held.coupons] == ["ten"]
+    assert chargebee_sdk.Invoice.close(draft_id).invoice.total == 10_000
+    for total in (9_000, 10_000):
+        shop.advance(timedelta(days=31))
+        assert shop.chargebee.pending_invoices("sub")[-1]["total"] == total
+
+
 def test_trap_36_a_zero_due_invoice_becomes_paid_with_no_payment_event(draft_id: str, shop: Sandbox):
     shop.chargebee.update_customer("acme", card_status="valid")
     shop.chargebee.create_credit_note("refundable", customer_id="acme", total=99_999, currency_code="USD")
@@ -420,17 +502,71 @@ def test_trap_37_no_list_tells_that_a_closed_draft_is_gone(draft_id: str, shop: 
     assert {row["invoice"]["id"] for row in rows} == {"1", final}
 
 
+# What changes a customer or a subscription, by its path.
+WRITES: dict[str, dict[str, Any]] = {
+    "customers/phone": {"company": "Acme"},
+    "customers/phone/delete": {},
+    "customers/phone/clear_personal_data": {},
+    "customers/phone/relationships": {"parent_id": "acme"},
+    "customers/phone/delete_relationship": {},
+    "subscriptions/app/update_for_items": {"auto_close_invoices": "false"},
+    "subscriptions/app/remove_coupons": {},
+    "subscriptions/app/charge_future_renewals": {},
+    "subscriptions/app/edit_advance_invoice_schedule": {"specific_dates_schedule[date][0]": FEB_1},
+    "subscriptions/app/remove_advance_invoice_schedule": {},
+    "subscriptions/app/regenerate_invoice": {},
+    "subscriptions/app/cancel_for_items": {},
+    "subscriptions/app/reactivate": {},
+    "subscriptions/app/pause": {},
+    "subscriptions/app/resume": {},
+    "subscriptions/app/remove_scheduled_pause": {},
+    "subscriptions/app/remove_scheduled_resumption": {},
+    "subscriptions/app/remove_scheduled_cancellation": {},
+    "subscriptions/app/remove_scheduled_changes": {},
+    "subscriptions/app/move": {"to_customer_id": "acme"},
+    "subscriptions/app/create_ramp": {"effective_from": FEB_1},
+    "subscriptions/app/delete": {},
+    "business_entities/transfers": {
+        "active_resource_ids[0]": "app",
+        "destination_business_entity_ids[0]": "eu",
+        "resource_types[0]": "subscription",
+        "reason_codes[0]": "moved",
+    },
+    "unbilled_charges": {
+        "subscription_id": "app",
+        "currency_code": "USD",
+        "charges[amount][0]": 1,
+        "charges[description][0]": "x",
+    },
+    "promotional_credits/add": {"customer_id": "phone", "amount": 1, "currency_code": "USD", "description": "x"},
+    "promotional_credits/deduct": {"customer_id": "phone", "amount": 1, "currency_code": "USD", "description": "x"},
+    "promotional_credits/set": {"customer_id": "phone", "amount": 1, "currency_code": "USD", "description": "x"},
+}
+
+
 @pytest.mark.parametrize("channel", ["app_store", "play_store"])
-def test_trap_38_what_an_app_store_sold_must_not_be_written_to(channel: str, shop: Sandbox, chargebee_http: Any):
+@pytest.mark.parametrize("path", WRITES)
+def test_trap_38_what_an_app_store_sold_must_not_be_written_to(
+    path: str, channel: str, shop: Sandbox, chargebee_http: Any
+):
     shop.chargebee.create_customer("phone", channel=channel)
     shop.chargebee.create_subscription("phone", ["pro-USD"], id="app", channel=channel)
-    for path, form in (
-        ("customers/phone", {"company": "Acme"}),
-        ("subscriptions/app/update_for_items", {"auto_close_invoices": "false"}),
-        ("subscriptions/app/cancel_for_items", {}),
-    ):
-        answer = chargebee_http.post(path, form)
-        assert (answer.status_code, answer.json["api_error_code"]) == (400, "configuration_incompatible")
+    before = len(shop.chargebee.events)
+    answer = chargebee_http.post(path, WRITES[path])
+    assert (answer.status_code, answer.json["api_error_code"]) == (400, "configuration_incompatible")
+    assert len(shop.chargebee.events) == before
+
+
+def test_trap_38_no_operation_on_customers_and_subscriptions_is_forgotten():
+    paths = [path for method, path, _ in ROUTES.values() if method == "POST"]
+    changes = {
+        path.replace("/<id>", f"/{resource_id}").lstrip("/")
+        for kind, resource_id in (("customers", "phone"), ("subscriptions", "app"))
+        for path in paths
+        if path.startswith(f"/{kind}/<id>")
+    }
+    # The store itself sells.
+    assert changes - {"customers/phone/subscription_for_items"} <= set(WRITES)
 
 
 def test_trap_39_setting_one_flag_with_update_for_items_deletes_scheduled_changes(
@@ -519,6 +655,28 @@ def test_trap_44_an_open_invoice_blocks_moving_its_subscription_to_another_custo
     invoice["status"] = status
     answer = chargebee_http.post("subscriptions/sub/move", {"to_customer_id": "other"})
     assert (answer.status_code, answer.json["api_error_code"]) == (409, "invalid_state_for_request")
+
+
+def test_trap_45_the_time_machine_starts_by_deleting_all_customer_data_and_ends_at_the_present(
+    draft_id: str, shop: Sandbox, chargebee_sdk: Chargebee
+):
+    machine = chargebee_sdk.TimeMachine.start_afresh("delorean", {"genesis_time": JAN_1}).time_machine
+    assert (machine.time_travel_status, machine.genesis_time) == ("succeeded", JAN_1)
+    assert chargebee_sdk.Customer.list({"include_deleted": True}).list == []
+    assert [row.item_price.id for row in chargebee_sdk.ItemPrice.list({"id": {"is": "pro-USD"}}).list] == ["pro-USD"]
+    shop.chargebee.create_customer("acme")
+    made = shop.chargebee.create_subscription("acme", ["pro-USD"], id="sub")
+    assert made["started_at"] == JAN_1
+    shop.advance(timedelta(days=1))
+    assert shop.chargebee.pending_invoices("sub") == []
+    with pytest.raises(chargebee.InvalidRequestError) as caught:
+        chargebee_sdk.TimeMachine.travel_forward("delorean", {"destination_time": FEB_1 + 2 * DAY})
+    assert caught.value.param == "destination_time"
+    chargebee_sdk.TimeMachine.travel_forward("delorean", {"destination_time": FEB_1 + DAY})
+    [draft] = shop.chargebee.pending_invoices("sub")
+    assert draft["date"] == FEB_1
+    shop.advance(timedelta(days=28))
+    assert len(shop.chargebee.pending_invoices("sub")) == 2
 
 
 def test_every_trap_has_its_row_and_every_test_named_there_exists():

@@ -16,13 +16,13 @@ from connector.sandbox import Sandbox
 from connector.sandbox.chargebee import routes as chargebee
 from connector.sandbox.m3ter import routes as m3ter
 from connector.sandbox.pages.actions import MORE
-from connector.sandbox.pages.views import minor, moment, plain
+from connector.sandbox.pages.views import PAGES, minor, moment, plain
 
 SCRIPT = "<script>alert('x')</script>"
 CANARY = f'"{SCRIPT}'
 
 
-JAN_5 = datetime(2026, 1, 5, tzinfo=UTC)
+JAN, JAN_5 = (datetime(2026, 1, day, tzinfo=UTC) for day in (1, 5))
 
 
 class Person:
@@ -164,6 +164,67 @@ def test_a_balance_is_made_filled_and_drawn_down_by_hand(person: Person, box: Sa
     assert "amount" in person.error("m3ter", "create_balance_transaction", balance_id, **{"amount:number": "x"})
 
 
+def test_what_makes_itself_of_a_balance_and_what_is_put_on_a_bill_by_hand_is_shown(
+    person: Person, box: Sandbox, metered: dict[str, str]
+):
+    org, end = box.m3ter, datetime(2026, 6, 1, tzinfo=UTC)
+    balance_id = org.create_balance(metered["account"], "prepaid", JAN, end)["id"]
+    type_id = org.create_transaction_type("TOP_UP")["id"]
+    org.create_transaction_schedule(balance_id, "monthly-credit", "12.50", type_id, JAN, end)
+    org.create_charge_schedule(balance_id, "monthly-fee", "7.25", JAN, end)
+    page = person.read("m3ter")
+    assert "2 schedules" in page
+    assert row_of(page, "monthly-credit", "credits") == [
+        "monthly-credit",
+        "credits",
+        "2026-01-01 00:00",
+        "2026-06-01 00:00",
+        "1 MONTHLY",
+        "12.50 USD",
+        "2026-02-01 00:00",
+    ]
+    assert row_of(page, "monthly-fee", "charges")[5] == "7.25 USD"
+    box.advance(to=datetime(2026, 2, 1, tzinfo=UTC))
+    bill_id = org.run_bill_job([metered["account"]], "2026-02-01")["billIds"][0]
+    org.add_credit_line(bill_id, "1.50", "Sorry")
+    org.add_debit_line(bill_id, "2.50", "Extra")
+    page = person.read("m3ter")
+    assert row_of(page, "BALANCE_FEE", "BALANCE, by schedule")[5] == "7.25 USD"
+    assert row_of(page, "Sorry", "credit")[4] == "1.50 USD"
+    assert row_of(page, "Extra", "debit")[4] == "2.50 USD"
+
+
+def test_faults_are_ordered_and_calls_shown_by_hand(person: Person, box: Sandbox, chargebee_http: Any):
+    person.do(
+        "sandbox",
+        "order_fault",
+        **{"call": "chargebee list_customers", "kind": "status", "count:number": "2", "status:number": "503"},
+    )
+    assert row_of(person.read("sandbox"), "list_customers")[:3] == ["chargebee: list_customers", "status", "2"]
+    chargebee_http.get("customers", query_string={"limit": "5"})
+    assert row_of(person.read("sandbox"), "GET") == [
+        "chargebee: list_customers",
+        "GET /chargebee/api/v2/customers?limit=5",
+        "503",
+        "status",
+        "",
+    ]
+    for operation in ("clear_faults", "clear_calls"):
+        person.do("sandbox", operation)
+    assert (box.faults.orders, box.calls) == ([], [])
+    person.do("sandbox", "move_time", days="1")
+    assert box.clock.now() == datetime(2026, 1, 2, tzinfo=UTC)
+
+
+def row_of(page: str, *words: str) -> list[str]:
+    """The cells of the first row of a table in which cells begin or end with these words."""
+    for row in re.findall(r"<tr>(.*?)</tr>", page, re.DOTALL):
+        cells = [unescape(re.sub(r"<[^>]+>", "", cell)).strip() for cell in re.findall(r"<td[^>]*>(.*?)</td>", row)]
+        if all(any(cell.startswith(word) or cell.endswith(word) for cell in cells) for word in words):
+            return cells
+    raise AssertionError(f"no row shows {words}")
+
+
 def test_a_form_leads_back_to_its_place(person: Person):
     answer = person.post("chargebee", "create_customer", **{"id": "acme", ":back": "customers"})
     assert (answer.status_code, answer.headers["Location"]) == (303, "/chargebee/#customers")
@@ -178,6 +239,8 @@ def test_a_form_leads_back_to_its_place(person: Person):
         pytest.param(("chargebee", "close_invoice", "nothing"), {}, "nothing not found", id="what is not there"),
         pytest.param(("chargebee", "list_customers"), {}, "no operation", id="what changes nothing"),
         pytest.param(("chargebee", "burn"), {}, "no operation", id="what is no operation"),
+        pytest.param(("sandbox", "create_account"), {}, "no operation", id="what is no operation of the sandbox"),
+        pytest.param(("sandbox", "order_fault"), {"call": "x y"}, "no provider", id="a fault of nobody"),
         pytest.param(("chargebee", "move_time"), {"days": "-1"}, "only moves forward", id="back in time"),
         pytest.param(("chargebee", "move_time"), {"days": "x"}, "invalid literal", id="no number"),
         pytest.param(("m3ter", "approve_bills"), {"billIds:list": "nothing"}, "not found", id="no bill"),
@@ -197,7 +260,9 @@ def test_names_are_shown_as_text(person: Person, shop: Sandbox, metered: dict[st
     shop.m3ter.create_plan(metered["template"], "evil", name=CANARY)
     shop.m3ter.run_bill_job([metered["account"]], "2026-02-01")
     shop.m3ter.add_line(next(iter(shop.m3ter.bills)), description=CANARY, subtotal=1)
-    for provider in ("chargebee", "m3ter"):
+    person.client.get("/chargebee/api/v2/customers", query_string={"limit": CANARY})
+    person.client.get(f"/m3ter/{SCRIPT}")
+    for provider in PAGES:
         page = person.read(provider)
         assert "&lt;script&gt;" in page
         assert "<script" not in page
@@ -205,7 +270,7 @@ def test_names_are_shown_as_text(person: Person, shop: Sandbox, metered: dict[st
     assert "<script" not in person.error("chargebee", SCRIPT.replace("/", ""))
 
 
-@pytest.mark.parametrize("path", ["/chargebee/", "/m3ter/", "/console.css"])
+@pytest.mark.parametrize("path", ["/chargebee/", "/m3ter/", "/sandbox/", "/console.css"])
 def test_nothing_but_our_own_style_is_loaded(path: str, person: Person):
     answer = person.client.get(path)
     assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'; style-src 'self'")
@@ -221,7 +286,7 @@ def test_a_form_on_another_site_does_nothing(person: Person, box: Sandbox):
 
 def test_reading_changes_nothing_and_is_no_call_of_the_api(person: Person, box: Sandbox):
     before = box.summary()
-    for provider in ("chargebee", "m3ter"):
+    for provider in PAGES:
         person.read(provider)
     box.faults.order("chargebee", "*", "status", status=500)
     person.do("chargebee", "create_customer", id="acme")
@@ -291,7 +356,7 @@ def test_a_form_may_hold_anything(operation: tuple[str, str], resource_id: str, 
     chosen = account if operation[0] == "m3ter" and resource_id == "acme" else resource_id
     answer = person.post(*operation, chosen, **{**fields, "days": days})
     assert answer.status_code in (303, 400)
-    for provider in ("chargebee", "m3ter"):
+    for provider in PAGES:
         person.read(provider)
 
 

@@ -17,19 +17,21 @@ class Balances(Hierarchy):
         self, customer_id: str, amount: int, description: str, currency_code: str | None = None, **fields: Any
     ) -> Resource:
         """Credits that the customer's next invoice takes before tax, whichever subscription it is of."""
+        self.to_change("customer", customer_id)
         return self._promotional_credit(customer_id, amount, description, currency_code, fields)
 
     def deduct_promotional_credits(
         self, customer_id: str, amount: int, description: str, currency_code: str | None = None, **fields: Any
     ) -> Resource:
         """Credits taken away again."""
+        self.to_change("customer", customer_id)
         return self._promotional_credit(customer_id, -amount, description, currency_code, fields)
 
     def set_promotional_credits(
         self, customer_id: str, amount: int, description: str, currency_code: str | None = None, **fields: Any
     ) -> Resource:
         """Credits changed to be this much."""
-        customer = self.find("customer", customer_id)
+        customer = self.to_change("customer", customer_id)
         held = self._balance(customer, self._currency(currency_code))["promotional_credits"]
         return self._promotional_credit(customer_id, amount - held, description, currency_code, fields)
 

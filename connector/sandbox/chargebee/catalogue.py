@@ -108,6 +108,14 @@ class Catalogue(Site):
         self._event("item_price_updated", item_price=item_price)
         return copy.deepcopy(item_price)
 
+    def delete_item_price(self, id: str) -> Resource:
+        """The item price, deleted: nothing new can be sold for it."""
+        item_price = self.find("item_price", id)
+        item_price |= {"status": "deleted", "deleted": True}
+        self._stamp(item_price)
+        self._event("item_price_deleted", item_price=item_price)
+        return copy.deepcopy(item_price)
+
     def is_metered(self, item_price_id: str) -> bool:
         """Whether Chargebee itself would rate the usage of this price's item."""
         return bool(self.items[self.item_prices[item_price_id]["item_id"]]["metered"])

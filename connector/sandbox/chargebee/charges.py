@@ -27,7 +27,7 @@ class Charges(Invoices):
         item_tiers: list[Resource] | None = None,
     ) -> list[Resource]:
         """Charges that the subscription's next invoice will take."""
-        subscription = self.find("subscription", subscription_id)
+        subscription = self.to_change("subscription", subscription_id)
         if self._currency(currency_code) != subscription["currency_code"]:
             raise wrong_value("currency_code", f"should be the subscription's {subscription['currency_code']}")
         now = self._clock.seconds()
@@ -89,6 +89,7 @@ class Charges(Invoices):
         create_pending_invoice: bool = False,
         invoice_date: int | None = None,
         invoice_note: str | None = None,
+        coupon_ids: list[str] | None = None,
         **fields: Any,
     ) -> Resource:
         """An invoice of its own, final at once or pending until it is closed."""
@@ -110,14 +111,16 @@ class Charges(Invoices):
             raise wrong_value("invoice_date", "should lie within the last month")
         lines = self._lines(owner, invoice_date or now, item_prices, charges, item_tiers)
         self._check_discounts(discounts or [], lines)
+        coupons = self._with_coupons([], coupon_ids or [])
         invoice = self._draft({**owner, **fields}, lines, pending=create_pending_invoice, date=invoice_date)
         for discount in discounts or []:
             _discount(invoice, discount)
+        self._use_coupons(invoice, coupons)
         if invoice_note:
             invoice["notes"] = [{"note": invoice_note}]
         if not create_pending_invoice:
             self._set_final_status(invoice, generated=True, auto_collection=fields.get("auto_collection"))
-        self._announce(invoice)
+        self._announce(invoice, backdated=invoice["date"] < now)
         return copy.deepcopy(invoice)
 
     def _lines(

@@ -3,14 +3,15 @@
 import copy
 from typing import Any
 
-from connector.sandbox.chargebee.balances import Balances, add_up
+from connector.sandbox.chargebee.balances import add_up
+from connector.sandbox.chargebee.coupons import Coupons
 from connector.sandbox.chargebee.errors import wrong_state, wrong_value
 from connector.sandbox.component import Resource
 
 UNPAID = ("payment_due", "posted", "not_paid")
 
 
-class CreditNotes(Balances):
+class CreditNotes(Coupons):
     """What is given back."""
 
     def create_credit_note(
@@ -40,7 +41,7 @@ class CreditNotes(Balances):
                 raise wrong_value("reference_invoice_id", "cannot be blank")
             if customer_id is None:
                 raise wrong_value("customer_id", "cannot be blank without reference_invoice_id")
-            customer = self.find("customer", customer_id)
+            customer = self.to_change("customer", customer_id)
             invoice = None
             owner = {"customer_id": customer["id"], "currency_code": self._currency(currency_code)}
         else:
@@ -56,7 +57,8 @@ class CreditNotes(Balances):
         self._comment("credit_note", note["id"], comment)
         if invoice is None or type != "adjustment":
             self._move_balance(self.customers[note["customer_id"]], "refundable_credits", note["currency_code"], total)
-        self._event("credit_note_created", credit_note=note)
+        past = note["date"] < now
+        self._event("credit_note_created_with_backdating" if past else "credit_note_created", credit_note=note)
         if invoice is not None:
             self._note_on_invoice(invoice, note)
         return copy.deepcopy(note)
@@ -163,6 +165,13 @@ class CreditNotes(Balances):
         if not invoice["amount_due"]:
             invoice["status"] = "paid"
             invoice["paid_at"] = self._clock.seconds()
+            self._leave_dunning(invoice, "success")
+
+    def _leave_dunning(self, invoice: Resource, status: str) -> None:
+        """The card is not tried again, if it was to be."""
+        if self.retries.pop(invoice["id"], None) is not None:
+            invoice["dunning_status"] = status
+            del invoice["next_retry_at"]
 
     def _changed(self, invoice: Resource, event_type: str) -> None:
         if invoice["status"] == "pending":

@@ -4,9 +4,10 @@ import copy
 from typing import Any
 
 from connector.sandbox.chargebee.catalogue import Catalogue
-from connector.sandbox.chargebee.errors import must_be_ours_to_change, wrong_state
 from connector.sandbox.chargebee.site import set_fields
 from connector.sandbox.component import Resource
+
+PERSONAL = ("first_name", "last_name", "company", "email", "phone", "billing_address", "vat_number")
 
 
 class Customers(Catalogue):
@@ -43,19 +44,18 @@ class Customers(Catalogue):
 
     def update_customer(self, id: str, **fields: Any) -> Resource:
         """The customer with these fields changed; None takes a field away."""
-        customer = self.find("customer", id)
-        must_be_ours_to_change(customer)
+        customer = self.to_change("customer", id)
         set_fields(customer, fields)
         self._stamp(customer)
         self._event("customer_changed", customer=customer)
         return copy.deepcopy(customer)
 
-    def delete_customer(self, id: str) -> Resource:
-        """The customer, deleted: from now on only a list with `include_deleted` shows it."""
-        customer = self.find("customer", id)
-        if any(row["customer_id"] == id and not row["deleted"] for row in self.subscriptions.values()):
-            raise wrong_state("The customer still has subscriptions", "customer_id")
-        customer["deleted"] = True
+    def clear_personal_data(self, id: str) -> Resource:
+        """The customer, of whom nothing is left that says who it is."""
+        customer = self.to_change("customer", id)
+        for name in PERSONAL:
+            customer.pop(name, None)
+        customer["pii_cleared"] = "cleared"
         self._stamp(customer)
-        self._event("customer_deleted", customer=customer)
+        self._event("customer_changed", customer=customer)
         return copy.deepcopy(customer)

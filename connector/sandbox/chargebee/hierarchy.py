@@ -21,7 +21,7 @@ class Hierarchy(Customers):
         invoice_owner_id: str | None = None,
     ) -> Resource:
         """The customer under this parent; without an owner named it pays, and gets its invoices, itself."""
-        customer = self.find("customer", id)
+        customer = self.to_change("customer", id)
         before = customer.get("relationship", {})
         parent_id = parent_id or before.get("parent_id")
         if parent_id is None:
@@ -48,7 +48,7 @@ class Hierarchy(Customers):
 
     def unrelate_customer(self, id: str) -> Resource:
         """The customer, on its own again with those below it."""
-        customer = self.find("customer", id)
+        customer = self.to_change("customer", id)
         if "relationship" not in customer:
             raise wrong_state("The customer has no parent", "customer_id")
         del customer["relationship"]

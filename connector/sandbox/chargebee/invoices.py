@@ -1,25 +1,30 @@
 """Chargebee's invoices: pending ones that take charges, and what closing, voiding and deleting do."""
 
+import contextlib
 import copy
+from collections.abc import Iterator
 from typing import Any
 
 from connector.sandbox.chargebee.balances import add_up
 from connector.sandbox.chargebee.catalogue import OVERRIDABLE, charge, shown_name
 from connector.sandbox.chargebee.credit_notes import UNPAID, of_invoice, on_invoice
+from connector.sandbox.chargebee.dunning import Dunning
 from connector.sandbox.chargebee.errors import not_found, wrong_state, wrong_value
-from connector.sandbox.chargebee.payments import Payments
+from connector.sandbox.chargebee.site import set_fields
 from connector.sandbox.component import Resource
 
 DAY = 86_400
+# What each subscription adds to an invoice.
+PARTS = ("line_items", "discounts", "line_item_discounts")
 
 
-class Invoices(Payments):
+class Invoices(Dunning):
     """What is owed."""
 
     def pending_invoices(self, subscription_id: str) -> list[Resource]:
         """The subscription's pending invoices, oldest first."""
         rows = self.invoices.values()
-        return copy.deepcopy([row for row in rows if _is_open(row) and row.get("subscription_id") == subscription_id])
+        return copy.deepcopy([row for row in rows if _is_open(row) and subscription_id in _subscriptions_of(row)])
 
     def add_charge_item(
         self,
@@ -88,6 +93,7 @@ class Invoices(Payments):
         if invoice_date is not None and not draft["date"] <= invoice_date <= now:
             raise wrong_value("invoice_date", "should lie between the invoice's generation and now")
         del self.invoices[id]
+        self._written["invoice", id] = None
         invoice = {**draft, "id": self.next_invoice_number(), "date": invoice_date or now, **custom_fields}
         if invoice_note:
             invoice["notes"] = [{"note": invoice_note}]
@@ -117,6 +123,7 @@ class Invoices(Payments):
             self._event("credit_note_created", credit_note=note)
             invoice["adjustment_credit_notes"].append(on_invoice(note))
         self._return_promotional_credits(invoice)
+        self._leave_dunning(invoice, "stopped")
         invoice["status"] = "voided"
         invoice["voided_at"] = self._clock.seconds()
         invoice["amount_due"] = invoice["amount_to_collect"] = 0
@@ -131,6 +138,7 @@ class Invoices(Payments):
         invoice = self.find("invoice", id)
         self._must_be_untouched(invoice)
         invoice["deleted"] = True
+        self._leave_dunning(invoice, "stopped")
         subscription_id = invoice.get("subscription_id")
         owner = ("subscription", subscription_id) if subscription_id else ("customer", invoice["customer_id"])
         self._comment(owner[0], owner[1], comment)
@@ -144,12 +152,64 @@ class Invoices(Payments):
         if invoice["amount_adjusted"] or invoice["credits_applied"] or invoice["issued_credit_notes"]:
             raise wrong_state("The invoice has credit notes", "invoice_id")
 
-    def _new_invoice(self, subscription: Resource, lines: list[Resource], *, pending: bool, first: bool) -> Resource:
-        """An invoice of the subscription; the caller records the subscription's own event and then announces it."""
+    def _new_invoice(
+        self, subscription: Resource, lines: list[Resource], *, pending: bool, first: bool, shared: bool = False
+    ) -> Resource:
+        """An invoice of the subscription; the caller records the subscription's own event and then announces it.
+
+        One that may be shared is possibly still being gathered, and then announced with all that is on it.
+        """
+        part: Resource = {"line_items": lines, "discounts": [], "line_item_discounts": []}
+        part["currency_code"] = subscription["currency_code"]
+        add_up(part)
+        # Only now: a coupon that comes later does not reach an invoice already made, pending or not.
+        left = self._use_coupons(part, subscription.get("coupons", []))
+        set_fields(subscription, {"coupons": left or None})
+        shared = shared and self._gathers(subscription)
+        if shared and (gathered := self._gathered(subscription, pending=pending)) is not None:
+            for name in PARTS:
+                gathered[name] += part[name]
+            if gathered.get("subscription_id") != subscription["id"]:
+                gathered.pop("subscription_id", None)
+            add_up(gathered)
+            return gathered
         invoice = self._draft(subscription, lines, pending=pending, first=first)
-        if not pending:
+        invoice |= {name: part[name] for name in PARTS}
+        if shared:
+            self._gathering[invoice["id"]] = pending
+        elif not pending:
             self._set_final_status(invoice, generated=True)
         return invoice
+
+    @contextlib.contextmanager
+    def _gathering_invoices(self) -> Iterator[None]:
+        """Within it, subscriptions whose customer wants it share one invoice, which is announced at the end."""
+        self._gathering.clear()
+        self._together = self.settings.consolidated_invoicing
+        try:
+            yield
+        finally:
+            self._together = False
+        for invoice_id, pending in self._gathering.items():
+            invoice = self.invoices[invoice_id]
+            if not pending:
+                self._set_final_status(invoice, generated=True)
+            self._stamp(invoice)
+            self._announce(invoice)
+        self._gathering.clear()
+
+    def _gathers(self, subscription: Resource) -> bool:
+        customer = self.customers[subscription["customer_id"]]
+        return self._together and bool(customer.get("consolidated_invoicing", True))
+
+    def _gathered(self, subscription: Resource, *, pending: bool) -> Resource | None:
+        """The invoice that this subscription's lines join, if one was begun."""
+        wanted = self._owner(subscription, "invoice_owner_id"), subscription["currency_code"], pending
+        for invoice_id, is_pending in self._gathering.items():
+            invoice = self.invoices[invoice_id]
+            if (invoice["customer_id"], invoice["currency_code"], is_pending) == wanted:
+                return invoice
+        return None
 
     def _draft(
         self, owner: Resource, lines: list[Resource], *, pending: bool, first: bool = False, date: int | None = None
@@ -200,12 +260,13 @@ class Invoices(Payments):
         self.invoices[invoice["id"]] = invoice
         return invoice
 
-    def _announce(self, invoice: Resource) -> None:
+    def _announce(self, invoice: Resource, *, backdated: bool = False) -> None:
         """The events of a new invoice."""
         if invoice["status"] != "pending":
-            self._event("invoice_generated", invoice=invoice)
-            if invoice["amount_paid"]:
-                self._payment_event("payment_succeeded", invoice, self._paid_transaction(invoice))
+            self._event("invoice_generated_with_backdating" if backdated else "invoice_generated", invoice=invoice)
+            if invoice["linked_payments"]:
+                event_type = "payment_succeeded" if invoice["amount_paid"] else "payment_failed"
+                self._payment_event(event_type, invoice, self._last_payment(invoice))
         elif self.settings.notify_pending_invoices:
             self._event("pending_invoice_created", invoice=invoice)
 
@@ -297,18 +358,21 @@ class Invoices(Payments):
         payer = self.customers[invoice["payment_owner"]]
         collects = auto_collection or subscription.get("auto_collection", payer["auto_collection"])
         if invoice["status"] != "paid" and collects == "on" and payer["card_status"] == "valid":
-            self._pay(invoice)
+            self._collect(invoice)
 
     def _auto_close_due(self) -> dict[str, int]:
         """When each pending invoice would be closed by the site itself."""
-        days = self.settings.auto_close_days
-        if days is None:
+        if self.settings.auto_close_days is None:
             return {}
-        return {
-            invoice["id"]: invoice["date"] + days * DAY
-            for invoice in self.invoices.values()
-            if _is_open(invoice) and invoice["line_items"] and self._closes_itself(invoice)
-        }
+        dues = {invoice["id"]: self._closes_at(invoice) for invoice in self.invoices.values()}
+        return {invoice_id: due for invoice_id, due in dues.items() if due is not None}
+
+    def _closes_at(self, invoice: Resource) -> int | None:
+        """When the site closes this invoice by itself, if it does."""
+        days = self.settings.auto_close_days
+        if days is None or not _is_open(invoice) or not invoice["line_items"] or not self._closes_itself(invoice):
+            return None
+        return int(invoice["date"]) + days * DAY
 
     def _closes_itself(self, invoice: Resource) -> bool:
         """The subscription's say counts before the customer's."""
@@ -326,6 +390,13 @@ def line_page(invoice: Resource, limit: int, offset: str | None) -> Resource:
     if start + limit < len(invoice["line_items"]):
         shown["line_items_next_offset"] = str(start + limit)
     return dict(shown)
+
+
+def _subscriptions_of(invoice: Resource) -> set[str]:
+    """The subscriptions that the invoice is of: a consolidated one names them on its lines only."""
+    if "subscription_id" in invoice:
+        return {invoice["subscription_id"]}
+    return {line["subscription_id"] for line in invoice["line_items"] if "subscription_id" in line}
 
 
 def _is_open(invoice: Resource) -> bool:

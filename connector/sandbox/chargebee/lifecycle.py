@@ -1,25 +1,57 @@
 """What happens to Chargebee's subscriptions and invoices as time goes by, and the pauses and returns between."""
 
 import copy
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import Any
 
+from connector.sandbox.chargebee.agenda import Agenda
 from connector.sandbox.chargebee.errors import wrong_state, wrong_value
+from connector.sandbox.chargebee.ramps import ramp_due
+from connector.sandbox.chargebee.reminders import Reminders
 from connector.sandbox.chargebee.site import set_fields
-from connector.sandbox.chargebee.subscriptions import RUNNING, backdated, term_end
-from connector.sandbox.chargebee.transfers import Transfers
+from connector.sandbox.chargebee.subscriptions import RUNNING, backdated
+from connector.sandbox.chargebee.terms import term_end
 from connector.sandbox.component import Resource
 
+# Whose `auto_close_invoices` counts.
+CLOSERS = ("customer", "subscription")
 
-class Lifecycle(Transfers):
+
+class Lifecycle(Reminders):
     """The site as time moves it."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._plans = Agenda()
+        self._planned_for: tuple[int | None, int | None, bool] | None = None
+
+    def _put_back(self, taken: Resource) -> None:
+        super()._put_back(taken)
+        self._planned_for = None
+
     def next_due(self) -> datetime | None:
-        """When something happens by itself next."""
-        moments = [due for row in self.subscriptions.values() if (due := self._next_moment(row)) is not None]
-        moments.extend(self._auto_close_due().values())
-        moments.extend(due for due, _ in self._due_ramps())
-        moments.extend(due for due, _ in self.moves.values())
-        return datetime.fromtimestamp(min(moments), UTC) if moments else None
+        """When something happens by itself next; where the time machine stands nothing does."""
+        return None if "stands_at" in self.time_machine else _moment(self._soonest())
+
+    def expected_due(self) -> datetime | None:
+        """The same, for whoever asks at every call: only what was written since is looked at again.
+
+        Everything is, where settings changed that times depend on. On a site that closes invoices by itself also any
+        customer or subscription may have had its say on that.
+        """
+        settings = self.settings
+        terms = settings.auto_close_days, settings.reminder_days, settings.multi_frequency
+        said = settings.auto_close_days is not None and any(kind in CLOSERS for kind, _ in self._written)
+        if terms != self._planned_for or said:
+            self._plans.clear()
+            self._written = {key: None for key, _ in self._rows()}
+            self._planned_for = terms
+        for key in self._written:
+            self._plans.put(key, self._due(*key))
+        self._written.clear()
+        soonest = min(filter(None, (self._plans.soonest(), *self._waits())), default=None)
+        return None if "stands_at" in self.time_machine else _moment(soonest)
 
     def run_due(self) -> None:
         """Does what has become due: each subscription takes one step, and old pending invoices are closed."""
@@ -29,13 +61,18 @@ class Lifecycle(Transfers):
             for effective_from, ramp in self._due_ramps():
                 if effective_from <= now:
                     self._apply_ramp(ramp)
-            for subscription in list(self.subscriptions.values()):
-                due = self._next_moment(subscription)
-                if due is not None and due <= now:
-                    self._step(subscription, due)
+            with self._gathering_invoices():
+                for subscription in list(self.subscriptions.values()):
+                    due = self._next_moment(subscription)
+                    if due is not None and due <= now:
+                        self._step(subscription, due)
             for invoice_id, due in self._auto_close_due().items():
                 if due <= now:
                     self.close_invoice(invoice_id)
+            for table, act in ((self.retries, self._retry), (self.mrr_due, self._count_mrr)):
+                for resource_id, due in list(table.items()):
+                    if due <= now:
+                        act(resource_id)
 
     def pause_subscription(
         self,
@@ -46,7 +83,7 @@ class Lifecycle(Transfers):
         skip_billing_cycles: int | None = None,
     ) -> Resource:
         """The subscription, paused now, from a date on, or for so many terms; paused, it does not renew."""
-        subscription = self.find("subscription", id)
+        subscription = self.to_change("subscription", id)
         if subscription["status"] != "active":
             raise wrong_state("Only an active subscription can be paused", "subscription_id")
         now = self._clock.seconds()
@@ -66,7 +103,8 @@ class Lifecycle(Transfers):
 
     def resume_subscription(self, id: str, resume_date: int | None = None) -> Resource:
         """The paused subscription, active again now or from a date on."""
-        subscription = self.find("subscription", id)
+        subscription = self.to_change("subscription", id)
+        self._needs_one_frequency()
         if subscription["status"] != "paused":
             raise wrong_state("Only a paused subscription can be resumed", "subscription_id")
         if resume_date is not None and resume_date > self._clock.seconds():
@@ -79,7 +117,8 @@ class Lifecycle(Transfers):
 
     def remove_scheduled_pause(self, id: str) -> Resource:
         """The subscription, going on without the pause that was to come."""
-        subscription = self.find("subscription", id)
+        subscription = self.to_change("subscription", id)
+        self._needs_one_frequency()
         if subscription["status"] != "active" or "pause_date" not in subscription:
             raise wrong_state("No pause is scheduled", "subscription_id")
         set_fields(subscription, dict.fromkeys(("pause_date", "resume_date")))
@@ -89,7 +128,8 @@ class Lifecycle(Transfers):
 
     def remove_scheduled_resumption(self, id: str) -> Resource:
         """The paused subscription, staying so until somebody resumes it."""
-        subscription = self.find("subscription", id)
+        subscription = self.to_change("subscription", id)
+        self._needs_one_frequency()
         if subscription["status"] != "paused" or "resume_date" not in subscription:
             raise wrong_state("No resumption is scheduled", "subscription_id")
         del subscription["resume_date"]
@@ -99,7 +139,7 @@ class Lifecycle(Transfers):
 
     def remove_scheduled_cancellation(self, id: str) -> Resource:
         """The subscription, renewing again."""
-        subscription = self.find("subscription", id)
+        subscription = self.to_change("subscription", id)
         if subscription["status"] == "cancelled" or "cancelled_at" not in subscription:
             raise wrong_state("No cancellation is scheduled", "subscription_id")
         set_fields(subscription, dict.fromkeys(("cancelled_at", "cancel_schedule_created_at", "cancel_reason_code")))
@@ -111,7 +151,7 @@ class Lifecycle(Transfers):
 
     def remove_scheduled_changes(self, id: str) -> Resource:
         """The subscription, without the change that was to come at the end of its term."""
-        subscription = self.find("subscription", id)
+        subscription = self.to_change("subscription", id)
         if self.scheduled_changes.pop(id, None) is None:
             raise wrong_state("No changes are scheduled", "subscription_id")
         self._note_schedule(subscription)
@@ -121,7 +161,7 @@ class Lifecycle(Transfers):
 
     def extend_trial(self, id: str, trial_end: int) -> Resource:
         """The subscription on trial, with another end of the trial; one that has passed activates it since then."""
-        subscription = self.find("subscription", id)
+        subscription = self.to_change("subscription", id)
         if subscription["status"] != "in_trial":
             raise wrong_state("The subscription is not in trial", "subscription_id")
         now = self._clock.seconds()
@@ -140,13 +180,28 @@ class Lifecycle(Transfers):
 
     def delete_subscription(self, id: str) -> Resource:
         """The subscription, deleted: from now on only a list with `include_deleted` shows it."""
-        subscription = self.find("subscription", id)
-        subscription["deleted"] = True
-        self.scheduled_changes.pop(id, None)
-        self._drop_ramps(id, 0)
-        self._stamp(subscription)
+        subscription = self.to_change("subscription", id)
+        self._erase(subscription)
         self._subscription_event("subscription_deleted", subscription)
         return copy.deepcopy(subscription)
+
+    def delete_customer(self, id: str) -> Resource:
+        """The customer, deleted with all subscriptions, of which only the customer's own event tells."""
+        customer = self.to_change("customer", id)
+        erased = [row for row in self.subscriptions.values() if row["customer_id"] == id and not row["deleted"]]
+        for subscription in erased:
+            self._erase(subscription)
+        customer["deleted"] = True
+        self._stamp(customer)
+        self._event("customer_deleted", customer=customer, subscriptions=erased)
+        return copy.deepcopy(customer)
+
+    def _erase(self, subscription: Resource) -> None:
+        subscription["deleted"] = True
+        self.scheduled_changes.pop(subscription["id"], None)
+        self._drop_ramps(subscription["id"], 0)
+        self._end_contract(subscription, "cancelled")
+        self._stamp(subscription)
 
     def with_scheduled_changes(self, id: str) -> Resource:
         """The subscription with the items it will have after its scheduled change; all else is as it is now."""
@@ -160,11 +215,46 @@ class Lifecycle(Transfers):
             subscription["subscription_items"] = copy.deepcopy(self._ramped(subscription, ramps[0]))
         elif change["subscription_items"] is not None:
             subscription["subscription_items"] = copy.deepcopy(change["subscription_items"])
+        if change is not None and "coupons" in change["fields"]:
+            set_fields(subscription, {"coupons": copy.deepcopy(change["fields"]["coupons"])})
         return subscription
+
+    def _soonest(self) -> int | None:
+        """When something happens by itself next, found by looking at everything."""
+        moments = [due for key, _ in self._rows() if (due := self._due(*key)) is not None]
+        return min((*moments, *self._waits()), default=None)
+
+    def _rows(self) -> Iterator[tuple[tuple[str, str], Resource]]:
+        """What may change by itself, by its kind and id."""
+        tables = {"subscription": self.subscriptions, "ramp": self.ramps}
+        if self.settings.auto_close_days is not None:
+            tables["invoice"] = self.invoices
+        for kind, table in tables.items():
+            for resource_id, resource in table.items():
+                yield (kind, resource_id), resource
+
+    def _due(self, kind: str, resource_id: str) -> int | None:
+        """When this resource changes by itself next."""
+        if kind == "subscription" and resource_id in self.subscriptions:
+            return self._next_moment(self.subscriptions[resource_id])
+        if kind == "ramp" and resource_id in self.ramps:
+            return ramp_due(self.ramps[resource_id])
+        if kind == "invoice" and resource_id in self.invoices:
+            return self._closes_at(self.invoices[resource_id])
+        return None
+
+    def _waits(self) -> list[int]:
+        """The moments kept in tables of their own, each of which usually holds little."""
+        return [*(due for due, _ in self.moves.values()), *self.retries.values(), *self.mrr_due.values()]
 
     def _step(self, subscription: Resource, due: int) -> None:
         status = subscription["status"]
-        if subscription.get("cancelled_at") == due:
+        reminder = self._next_reminder(subscription)
+        if reminder is not None and reminder[0] == due:
+            self._remind(subscription, reminder[1])
+        elif self._next_advance(subscription) == due and status in RUNNING:
+            self._make_advance(subscription)
+        elif subscription.get("cancelled_at") == due:
             self._cancel(subscription)
         elif status == "future":
             subscription["started_at"] = due
@@ -185,8 +275,21 @@ class Lifecycle(Transfers):
             self._subscription_event("subscription_changed", subscription)
         elif subscription.get("pause_date") == due:
             self._pause(subscription)
-        else:
+        elif due < subscription["current_term_end"]:
+            self._renew_items(subscription, due)
+        elif self._outlive_contract(subscription):
             self._renew(subscription)
+        else:
+            subscription["cancelled_at"] = due
+            self._cancel(subscription)
+
+    def _renew_items(self, subscription: Resource, start: int) -> None:
+        """The items whose own term is over begin the next one; the subscription's own goes on."""
+        due = [item for item in subscription["subscription_items"] if item.get("current_term_end") == start]
+        pending = subscription["create_pending_invoices"]
+        invoice = self._bill_items(subscription, due, (start, start), pending=pending, first=False)
+        self._stamp(subscription)
+        self._subscription_event("subscription_items_renewed", subscription, invoice)
 
     def _activate(self, subscription: Resource, moment: int) -> None:
         """The trial is over: the first term begins."""
@@ -246,5 +349,14 @@ class Lifecycle(Transfers):
                 subscription["current_term_end"],
                 subscription.get("pause_date"),
                 self._change_due(subscription),
+                self._next_advance(subscription),
             ]
+            if self.settings.multi_frequency:
+                moments += [item.get("current_term_end") for item in subscription["subscription_items"]]
+        if (reminder := self._next_reminder(subscription)) is not None:
+            moments.append(reminder[0])
         return min((moment for moment in moments if moment is not None), default=None)
+
+
+def _moment(seconds: int | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)

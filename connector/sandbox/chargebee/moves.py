@@ -14,7 +14,8 @@ class Moves(Ramps):
 
     def move_subscription(self, id: str, to_customer_id: str) -> Resource:
         """The subscription, moved now, or on its way where the site takes time for it."""
-        subscription = self.find("subscription", id)
+        subscription = self.to_change("subscription", id)
+        self._needs_one_frequency()
         self.find("customer", to_customer_id)
         if to_customer_id == subscription["customer_id"]:
             raise wrong_value("to_customer_id", "is the customer who has the subscription")

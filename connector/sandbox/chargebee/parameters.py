@@ -105,6 +105,18 @@ SUBSCRIPTION: Fields = {
     "create_pending_invoices": boolean,
     "auto_close_invoices": boolean,
     "override_relationship": boolean,
+    "coupon_ids": listing(text(100)),
+    "shipping_address": group(ADDRESS),
+    "contract_term": group(
+        {
+            "action_at_term_end": choice("renew", "evergreen", "cancel", "renew_once"),
+            "contract_start": moment,
+            "cancellation_cutoff_period": whole(),
+        }
+    ),
+    # The billing cycles of the contract term.
+    "billing_cycles": whole(1, 100),
+    "contract_term_billing_cycle_on_renewal": whole(1, 100),
     "trial_end": moment,
     "trial_end_action": choice("site_default", "plan_default", "activate_subscription", "cancel_subscription"),
 }
@@ -112,6 +124,7 @@ NEW_SUBSCRIPTION: Fields = {**SUBSCRIPTION, "id": text(50), "start_date": moment
 CHANGED_SUBSCRIPTION: Fields = {
     **SUBSCRIPTION,
     "replace_items_list": boolean,
+    "replace_coupon_list": boolean,
     "end_of_term": boolean,
     "change_option": choice("immediately", "end_of_term", "specific_date"),
     "changes_scheduled_at": moment,
@@ -120,6 +133,9 @@ CHANGED_SUBSCRIPTION: Fields = {
 }
 CANCELLATION: Fields = {
     "cancel_option": choice("immediately", "end_of_term", "specific_date", "end_of_billing_term"),
+    "contract_term_cancel_option": choice(
+        "terminate_immediately", "end_of_contract_term", "specific_date", "end_of_subscription_billing_term"
+    ),
     "end_of_term": boolean,
     "cancel_at": moment,
     "cancel_reason_code": text(100),
@@ -197,3 +213,23 @@ RESUMPTION: Fields = {
     "charges_handling": text(50),
     "unpaid_invoices_handling": text(50),
 }
+SPECIFIC_DATES = columns({"terms_to_charge": whole(1, 100), "date": moment}, ("date",))
+ADVANCE: Fields = {
+    "terms_to_charge": whole(1, 100),
+    "schedule_type": choice("immediate", "specific_dates"),
+    "specific_dates_schedule": SPECIFIC_DATES,
+    "invoice_immediately": boolean,
+}
+COUPONS: Fields = {"coupon_ids": listing(text(100))}
+COUPON: Fields = {
+    "id": text(100),
+    "name": text(50),
+    "discount_type": choice("percentage", "fixed_amount"),
+    "discount_percentage": whole(1, 100),
+    "discount_amount": whole(1),
+    "currency_code": text(3),
+    "apply_on": choice("invoice_amount"),
+    "duration_type": choice("one_time", "forever"),
+}
+GENESIS: Fields = {"genesis_time": moment}
+DESTINATION: Fields = {"destination_time": moment}

@@ -105,7 +105,7 @@ class Payments(CreditNotes):
         self.transactions[transaction["id"]] = transaction
         return transaction
 
-    def _paid_transaction(self, invoice: Resource) -> Resource:
+    def _last_payment(self, invoice: Resource) -> Resource:
         return self.transactions[invoice["linked_payments"][-1]["txn_id"]]
 
     def _payment_event(

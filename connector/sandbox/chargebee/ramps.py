@@ -15,7 +15,7 @@ class Ramps(Subscriptions):
 
     def create_ramp(self, subscription_id: str, effective_from: int, **changes: Any) -> Resource:
         """A new ramp, which takes effect by itself when its time comes."""
-        subscription = self.find("subscription", subscription_id)
+        subscription = self.to_change("subscription", subscription_id)
         if subscription["status"] in ("cancelled", "transferred"):
             raise wrong_state(f"The subscription is {subscription['status']}", "subscription_id")
         ramp = self._planned_ramp(subscription, effective_from, **changes)
@@ -24,26 +24,27 @@ class Ramps(Subscriptions):
 
     def update_ramp(self, id: str, effective_from: int, **changes: Any) -> Resource:
         """The ramp, planned anew: what is not sent is part of it no more."""
-        before = self._scheduled_ramp(id)
-        before["status"] = "draft"
+        before = self._unapplied_ramp(id)
+        status, before["status"] = before["status"], "draft"
         try:
             subscription = self.subscriptions[before["subscription_id"]]
             planned = self._planned_ramp(subscription, effective_from, **changes)
         finally:
-            before["status"] = "scheduled"
+            before["status"] = status
         ramp = {**planned, "id": id, "created_at": before["created_at"]}
         self._keep_ramp(ramp, "subscription_ramp_updated")
         return copy.deepcopy(ramp)
 
     def delete_ramp(self, id: str) -> Resource:
         """The ramp, deleted before its time came."""
-        ramp = self._scheduled_ramp(id)
+        ramp = self._unapplied_ramp(id)
         self._drop_ramp(ramp)
         return copy.deepcopy(ramp)
 
-    def _scheduled_ramp(self, ramp_id: str) -> Resource:
+    def _unapplied_ramp(self, ramp_id: str) -> Resource:
         ramp = self.find("ramp", ramp_id)
-        if ramp["status"] != "scheduled":
+        self.to_change("subscription", ramp["subscription_id"])
+        if ramp["status"] not in ("scheduled", "draft"):
             raise wrong_state(f"The ramp is {ramp['status']}", "ramp_id")
         return ramp
 
@@ -111,6 +112,7 @@ class Ramps(Subscriptions):
         ramp["status"] = "succeeded"
         self._change(subscription, self._ramped_as_far_as_possible(subscription, ramp), {})
         self._note_schedule(subscription)
+        self._stamp(subscription)
         self._stamp(ramp)
         self._event("subscription_ramp_applied", ramp=ramp)
 
@@ -126,9 +128,10 @@ class Ramps(Subscriptions):
 
     def _due_ramps(self) -> list[tuple[int, Resource]]:
         """The ramps still to come, with their times, the next one first."""
-        rows = [
-            (row["effective_from"], row)
-            for row in self.ramps.values()
-            if row["status"] == "scheduled" and not row["deleted"]
-        ]
+        rows = [(due, row) for row in self.ramps.values() if (due := ramp_due(row)) is not None]
         return sorted(rows, key=lambda pair: pair[0])
+
+
+def ramp_due(ramp: Resource) -> int | None:
+    """When the ramp takes effect, if it still will."""
+    return int(ramp["effective_from"]) if ramp["status"] == "scheduled" and not ramp["deleted"] else None

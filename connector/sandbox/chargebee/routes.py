@@ -11,8 +11,8 @@ from connector.sandbox.chargebee import listings
 from connector.sandbox.chargebee import operations as do
 from connector.sandbox.chargebee.errors import Refused, error_body
 from connector.sandbox.chargebee.forms import parse
-from connector.sandbox.chargebee.lifecycle import Lifecycle
 from connector.sandbox.chargebee.site import API_KEY_NAME
+from connector.sandbox.chargebee.time_machine import TimeMachine
 from connector.sandbox.routing import Routes
 
 # By each operation's name, by which faults are ordered: its method, its path, and what it does.
@@ -22,6 +22,7 @@ ROUTES: dict[str, tuple[str, str, do.Operation]] = {
     "retrieve_customer": ("GET", "/customers/<id>", do.retrieve("customer")),
     "update_customer": ("POST", "/customers/<id>", do.update_customer),
     "delete_customer": ("POST", "/customers/<id>/delete", do.delete_customer),
+    "clear_personal_data": ("POST", "/customers/<id>/clear_personal_data", do.clear_personal_data),
     "relate_customer": ("POST", "/customers/<id>/relationships", bill.relate_customer),
     "unrelate_customer": ("POST", "/customers/<id>/delete_relationship", bill.unrelate_customer),
     "retrieve_hierarchy": ("GET", "/customers/<id>/hierarchy", bill.hierarchy),
@@ -38,6 +39,10 @@ ROUTES: dict[str, tuple[str, str, do.Operation]] = {
     "list_item_prices": ("GET", "/item_prices", do.list_of("item_price", "item_prices", listings.CATALOGUE)),
     "retrieve_item_price": ("GET", "/item_prices/<id>", do.retrieve("item_price")),
     "update_item_price": ("POST", "/item_prices/<id>", do.update_item_price),
+    "delete_item_price": ("POST", "/item_prices/<id>/delete", do.delete_item_price),
+    "create_coupon": ("POST", "/coupons/create_for_items", do.create_coupon),
+    "list_coupons": ("GET", "/coupons", do.list_of("coupon", "coupons", listings.PLAIN)),
+    "retrieve_coupon": ("GET", "/coupons/<id>", do.retrieve("coupon")),
     "list_subscriptions": ("GET", "/subscriptions", do.list_subscriptions),
     "retrieve_subscription": ("GET", "/subscriptions/<id>", do.retrieve_subscription),
     "retrieve_with_scheduled_changes": (
@@ -46,6 +51,21 @@ ROUTES: dict[str, tuple[str, str, do.Operation]] = {
         do.retrieve_with_scheduled_changes,
     ),
     "update_subscription": ("POST", "/subscriptions/<id>/update_for_items", do.update_subscription),
+    "remove_coupons": ("POST", "/subscriptions/<id>/remove_coupons", do.remove_coupons),
+    "list_contract_terms": ("GET", "/subscriptions/<id>/contract_terms", do.contract_terms),
+    "charge_future_renewals": ("POST", "/subscriptions/<id>/charge_future_renewals", do.charge_future_renewals),
+    "retrieve_advance_schedule": (
+        "GET",
+        "/subscriptions/<id>/retrieve_advance_invoice_schedule",
+        do.retrieve_advance_schedule,
+    ),
+    "edit_advance_schedule": ("POST", "/subscriptions/<id>/edit_advance_invoice_schedule", do.edit_advance_schedule),
+    "remove_advance_schedule": (
+        "POST",
+        "/subscriptions/<id>/remove_advance_invoice_schedule",
+        do.remove_advance_schedule,
+    ),
+    "regenerate_invoice": ("POST", "/subscriptions/<id>/regenerate_invoice", do.regenerate_invoice),
     "cancel_subscription": ("POST", "/subscriptions/<id>/cancel_for_items", do.cancel_subscription),
     "reactivate_subscription": ("POST", "/subscriptions/<id>/reactivate", do.reactivate_subscription),
     "pause_subscription": ("POST", "/subscriptions/<id>/pause", do.pause_subscription),
@@ -78,6 +98,7 @@ ROUTES: dict[str, tuple[str, str, do.Operation]] = {
     "close_invoice": ("POST", "/invoices/<id>/close", do.close_invoice),
     "void_invoice": ("POST", "/invoices/<id>/void", do.void_invoice),
     "delete_invoice": ("POST", "/invoices/<id>/delete", do.delete_invoice),
+    "stop_dunning": ("POST", "/invoices/<id>/stop_dunning", do.stop_dunning),
     "create_one_time_invoice": (
         "POST",
         "/invoices/create_for_charge_items_and_charges",
@@ -126,6 +147,9 @@ ROUTES: dict[str, tuple[str, str, do.Operation]] = {
     "retrieve_webhook_endpoint": ("GET", "/webhook_endpoints/<id>", do.retrieve("webhook_endpoint")),
     "update_webhook_endpoint": ("POST", "/webhook_endpoints/<id>", do.update_webhook_endpoint),
     "delete_webhook_endpoint": ("POST", "/webhook_endpoints/<id>/delete", do.delete_webhook_endpoint),
+    "retrieve_time_machine": ("GET", "/time_machines/<id>", do.retrieve_time_machine),
+    "start_afresh": ("POST", "/time_machines/<id>/start_afresh", do.start_afresh),
+    "travel_forward": ("POST", "/time_machines/<id>/travel_forward", do.travel_forward),
     "list_configurations": ("GET", "/configurations", do.list_configurations),
     "list_currencies": ("GET", "/currencies/list", do.list_currencies),
 }
@@ -134,7 +158,7 @@ ROUTES: dict[str, tuple[str, str, do.Operation]] = {
 PATHS = Routes((name, method, f"/chargebee/api/v2{path}") for name, (method, path, _) in ROUTES.items())
 
 
-def answer(site: Lifecycle) -> Response:
+def answer(site: TimeMachine) -> Response:
     """The site's answer to the current request."""
     try:
         name, path = PATHS.match(request.environ)
@@ -158,7 +182,7 @@ def refusal(status: int, message: str, code: str | None = None) -> Response:
     return _answer(json.dumps(error_body(status, message, code=code)), status)
 
 
-def _write(site: Lifecycle, operation: do.Operation, resource_id: str) -> Response:
+def _write(site: TimeMachine, operation: do.Operation, resource_id: str) -> Response:
     pairs = sorted(request.form.items(multi=True))
     key = request.headers.get("chargebee-idempotency-key", "")
     fingerprint = json.dumps([request.path, pairs])
@@ -177,7 +201,7 @@ def _write(site: Lifecycle, operation: do.Operation, resource_id: str) -> Respon
     return _answer(body)
 
 
-def _authenticate(site: Lifecycle) -> None:
+def _authenticate(site: TimeMachine) -> None:
     login = request.authorization
     if login is None or login.type != "basic":
         raise Refused(401, "Sorry, authentication failed. Invalid api key")

@@ -9,8 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
-from connector.sandbox.chargebee.errors import Refused, not_found
+from connector.sandbox.chargebee.errors import Refused, must_be_ours_to_change, not_found, wrong_value
+from connector.sandbox.chargebee.site_time import SiteTime
 from connector.sandbox.clock import Clock
 from connector.sandbox.component import Component, Resource
 from connector.sandbox.ids import Ids
@@ -21,6 +23,7 @@ API_KEY = "test_sandbox_key"
 API_KEY_NAME = "sandbox full access key"
 ADMIN = "admin@acme.test"
 MAX_ENDPOINTS = 5
+PORTS = frozenset({80, 443, 8080, 8443})
 IDEMPOTENCY_SECONDS = 30 * 60
 
 
@@ -52,6 +55,22 @@ class Settings:
     consolidated_invoicing: bool = False
     credit_note_reason_required: bool = False
     void_with_credit_note: bool = False
+    # Chargebee sends to few ports only; a receiver in a test has whichever is free.
+    any_webhook_port: bool = True
+    # Whether every card on file is refused when it is charged.
+    cards_decline: bool = False
+    # After how many days each, counted from the try before, a refused card is tried again.
+    dunning_days: list[int] = field(default_factory=list)
+    # How long a subscription's `mrr` lags behind its items; without it nobody counts.
+    mrr_seconds: int | None = None
+    # How long before a trial's end, a cancellation, a renewal or a due date an event reminds of it.
+    reminder_days: int | None = None
+    # Addons may have terms of their own, other than the plan's.
+    multi_frequency: bool = False
+    # What changing a subscription does to its ramps: keep, delete or draft.
+    ramps_on_update: str = "keep"
+    # How long the time machine takes.
+    time_travel_seconds: int = 0
 
 
 @dataclass(frozen=True)
@@ -83,6 +102,13 @@ class Site(Component):
         "scheduled_changes",
         "ramps",
         "moves",
+        "coupons",
+        "contract_terms",
+        "schedules",
+        "retries",
+        "mrr_due",
+        "reminded",
+        "time_machine",
         "promotional_credits",
         "credit_notes",
         "transactions",
@@ -103,7 +129,10 @@ class Site(Component):
         api_key: str = API_KEY,
     ) -> None:
         super().__init__(lock)
-        self._clock = clock
+        # The sandbox's own time, which the site's machine cannot turn back.
+        self._present = clock
+        self.time_machine: Resource = {}
+        self._clock = SiteTime(clock, self.time_machine)
         self._ids = ids
         self._webhooks = webhooks
         self.site = site
@@ -131,9 +160,24 @@ class Site(Component):
         self.unbilled_charges: dict[str, Resource] = {}
         # By subscription: when it arrives at another customer, and at which.
         self.moves: dict[str, tuple[int, str]] = {}
+        self.coupons: dict[str, Resource] = {}
+        self.contract_terms: dict[str, Resource] = {}
+        # By subscription: the advance invoices planned.
+        self.schedules: dict[str, list[Resource]] = {}
+        # By invoice: when its card is tried again.
+        self.retries: dict[str, int] = {}
+        # By subscription: when its `mrr` catches up.
+        self.mrr_due: dict[str, int] = {}
+        # What was reminded of, and of which of its moments.
+        self.reminded: dict[str, int] = {}
         self._last_version = 0
         self._last_invoice = 0
         self._last_credit_note = 0
+        # What was written since somebody last asked when something happens next.
+        # While subscriptions renew: the invoices they share so far, and whether each will be pending.
+        self._gathering: dict[str, bool] = {}
+        self._together = False
+        self._written: dict[tuple[str, str], None] = {}
         self._actor = ("admin_console", ADMIN)
         self._webhooks_wanted = True
 
@@ -151,7 +195,7 @@ class Site(Component):
         """Counts one request; raises Refused when the last minute already had as many as the plan allows."""
         if self.settings.requests_per_minute is None:
             return
-        now = self._clock.now().timestamp()
+        now = self._present.now().timestamp()
         self.request_times[:] = [at for at in self.request_times if at > now - 60]
         if len(self.request_times) >= self.settings.requests_per_minute:
             wait = int(self.request_times[0] + 60 - now) + 1
@@ -163,7 +207,7 @@ class Site(Component):
         if len(key) > 100:
             raise Refused(400, "The idempotency key should not exceed 100 characters", code="param_wrong_value")
         stored = self.answers.get(key)
-        if stored is None or self._clock.seconds() - stored.at >= IDEMPOTENCY_SECONDS:
+        if stored is None or self._present.seconds() - stored.at >= IDEMPOTENCY_SECONDS:
             return None
         if stored.fingerprint != fingerprint:
             raise Refused(422, "The idempotency key was used before with other parameters")
@@ -171,7 +215,7 @@ class Site(Component):
 
     def store_answer(self, key: str, fingerprint: str, body: str) -> None:
         """Keeps the answer for replays."""
-        self.answers[key] = StoredAnswer(fingerprint, body, self._clock.seconds())
+        self.answers[key] = StoredAnswer(fingerprint, body, self._present.seconds())
 
     def find(self, kind: str, resource_id: str) -> Resource:
         """The resource itself, not a copy; raises Refused where there is none or it was deleted."""
@@ -181,12 +225,21 @@ class Site(Component):
             raise not_found(kind, resource_id)
         return resource
 
+    def to_change(self, kind: str, resource_id: str) -> Resource:
+        """The resource itself, for an operation that changes it; raises Refused where only an app store may."""
+        resource = self.find(kind, resource_id)
+        must_be_ours_to_change(resource)
+        return resource
+
     def _stamp(self, resource: Resource) -> None:
         """Marks a change: the version counts milliseconds and never stands still, whatever the clock does."""
-        now = self._clock.now()
-        self._last_version = max(self._last_version + 1, int(now.timestamp() * 1000))
-        resource["updated_at"] = int(now.timestamp())
+        resource["updated_at"] = self._clock.seconds()
+        self._new_version(resource)
+
+    def _new_version(self, resource: Resource) -> None:
+        self._last_version = max(self._last_version + 1, int(self._clock.now().timestamp() * 1000))
         resource["resource_version"] = self._last_version
+        self._written[resource["object"], resource["id"]] = None
 
     def _event(self, event_type: str, **content: Any) -> None:
         """Records what happened, with the resources as they are now, and makes its webhooks due."""
@@ -212,6 +265,10 @@ class Site(Component):
                 for _ in range(self.settings.webhook_copies):
                     self._webhooks.post("chargebee", event["id"], event_type, endpoint["id"], self._latency())
 
+    def announce(self, event_type: str, **ids: str) -> None:
+        """An event about something that the sandbox has no rules for, with the resources of these kinds and ids."""
+        self._event(event_type, **{kind: self.find(kind, resource_id) for kind, resource_id in ids.items()})
+
     def _latency(self) -> timedelta:
         """How long a webhook takes, by chance, so that they overtake each other."""
         longest = min(self.settings.webhook_latency_seconds, 3600)
@@ -230,6 +287,7 @@ class Site(Component):
         """A new endpoint that is sent every event from now on, or only its `enabled_events`."""
         if len(self.webhook_endpoints) >= MAX_ENDPOINTS:
             raise Refused(400, f"A site has at most {MAX_ENDPOINTS} endpoints", code="resource_limit_exceeded")
+        self._check_port(url)
         endpoint: Resource = {
             "id": self._ids.short("whv2_"),
             "name": url[:50],
@@ -250,11 +308,23 @@ class Site(Component):
     ) -> Resource:
         """The endpoint with these fields changed; without `enabled_events` it gets all events again."""
         endpoint = self.find("webhook_endpoint", endpoint_id)
+        self._check_port(str(fields.get("url", endpoint["url"])))
         endpoint.pop("enabled_events", None)
         set_fields(endpoint, fields)
         if username is not None:
             self.endpoint_logins[endpoint_id] = (username, password or "")
         return copy.deepcopy(endpoint)
+
+    def _check_port(self, url: str) -> None:
+        if self.settings.any_webhook_port:
+            return
+        try:
+            target = urlsplit(url)
+            port = target.port or {"http": 80, "https": 443}.get(target.scheme)
+        except ValueError:
+            port = None
+        if port not in PORTS:
+            raise wrong_value("url", "should use one of the ports 80, 443, 8080 and 8443")
 
     def delete_webhook_endpoint(self, endpoint_id: str) -> Resource:
         """The endpoint that is no more; what was on its way to it is dropped."""
@@ -319,6 +389,8 @@ TABLES = {
     "comment": "comments",
     "event": "events",
     "ramp": "ramps",
+    "coupon": "coupons",
+    "contract_term": "contract_terms",
     "promotional_credit": "promotional_credits",
     "credit_note": "credit_notes",
     "transaction": "transactions",

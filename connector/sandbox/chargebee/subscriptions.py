@@ -1,20 +1,23 @@
 """Chargebee's subscriptions: their terms, their changes, and the renewals that time brings."""
 
-import calendar
 import copy
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from connector.sandbox.chargebee.catalogue import charge, shown_name
-from connector.sandbox.chargebee.charges import Charges, lines_of
-from connector.sandbox.chargebee.errors import must_be_ours_to_change, wrong_state, wrong_value
+from connector.sandbox.chargebee.charges import lines_of
+from connector.sandbox.chargebee.errors import Refused, wrong_state, wrong_value
+from connector.sandbox.chargebee.mrr import Mrr
 from connector.sandbox.chargebee.site import set_fields
+from connector.sandbox.chargebee.terms import term_end
 from connector.sandbox.component import Resource
 
 RUNNING = ("active", "non_renewing")
+# What changes at once, whenever the rest of a change does.
+AT_ONCE = ("auto_collection", "po_number", "shipping_address")
 
 
-class Subscriptions(Charges):
+class Subscriptions(Mrr):
     """What is sold again each term."""
 
     def create_subscription(
@@ -28,6 +31,8 @@ class Subscriptions(Charges):
         start_date: int | None = None,
         trial_end: int | None = None,
         first_invoice_pending: bool = False,
+        coupon_ids: list[str] | None = None,
+        contract_term: Resource | None = None,
         **fields: Any,
     ) -> Resource:
         """A new subscription: future, in trial, or active with its first invoice, which usually is not pending."""
@@ -60,6 +65,8 @@ class Subscriptions(Charges):
         }
         set_fields(subscription, fields)
         self._same_currency(subscription)
+        if coupon_ids:
+            subscription["coupons"] = self._with_coupons([], coupon_ids)
         self.subscriptions[subscription_id] = subscription
         invoice = None
         if start_date is not None and start_date > now:
@@ -67,11 +74,13 @@ class Subscriptions(Charges):
         else:
             subscription["started_at"] = now if start_date is None else start_date
             invoice = self._begin(subscription, trial_end, pending=first_invoice_pending)
+        if contract_term is not None:
+            self._begin_contract(subscription, contract_term)
         self._stamp(subscription)
-        backdated = subscription.get("started_at", now) < now
-        self._subscription_event(
-            "subscription_created_with_backdating" if backdated else "subscription_created", subscription, invoice
-        )
+        event_type = backdated("subscription_created", subscription.get("started_at"), now)
+        self._subscription_event(event_type, subscription, invoice)
+        if contract_term is not None:
+            self._event("contract_term_created", contract_term=subscription["contract_term"])
         return copy.deepcopy(subscription)
 
     def update_subscription(
@@ -85,14 +94,16 @@ class Subscriptions(Charges):
         changes_scheduled_at: int | None = None,
         reactivate: bool = True,
         reactivate_from: int | None = None,
+        coupon_ids: list[str] | None = None,
+        replace_coupon_list: bool = False,
+        contract_term: Resource | None = None,
         **fields: Any,
     ) -> Resource:
         """The subscription, changed at once without proration, at the end of its term, or at the time given.
 
         Items replace the list unless told to join it. A change that was scheduled before is dropped in any case.
         """
-        subscription = self.find("subscription", id)
-        must_be_ours_to_change(subscription)
+        subscription = self.to_change("subscription", id)
         rows = subscription_items or [{"item_price_id": price_id} for price_id in item_price_ids or []]
         sent = [self._subscription_item(row) for row in rows]
         items = merged([] if replace_items_list else subscription["subscription_items"], sent)
@@ -100,13 +111,23 @@ class Subscriptions(Charges):
             only_plan(items)
             self._same_currency({**subscription, "subscription_items": items})
         status = subscription["status"]
-        if status == "transferred" or (status == "cancelled" and not (sent and reactivate)):
+        if status == "transferred" or (status == "cancelled" and not ((sent or coupon_ids) and reactivate)):
             raise wrong_state(f"The subscription is {status}", "subscription_id")
         now = self._clock.seconds()
         if changes_scheduled_at is not None and changes_scheduled_at < subscription.get("current_term_start", now):
             raise wrong_value("changes_scheduled_at", "should not lie before the current term")
+        if coupon_ids is not None:
+            held = [] if replace_coupon_list else subscription.get("coupons", [])
+            fields["coupons"] = self._with_coupons(held, coupon_ids) or None
         self.scheduled_changes.pop(id, None)
+        self._set_ramps_aside(id)
         self._note_schedule(subscription)
+        at_once = {name: fields.pop(name) for name in list(fields) if name in AT_ONCE or name.startswith("cf_")}
+        readdressed = "shipping_address" in at_once
+        set_fields(subscription, at_once)
+        if contract_term is not None:
+            self._end_contract(subscription, "cancelled")
+            self._begin_contract(subscription, contract_term)
         if end_of_term or (changes_scheduled_at or 0) > now:
             self.scheduled_changes[id] = {
                 "at": changes_scheduled_at,
@@ -117,12 +138,27 @@ class Subscriptions(Charges):
             self._stamp(subscription)
             self._subscription_event("subscription_changes_scheduled", subscription)
         elif subscription["status"] == "cancelled":
-            self._change(subscription, items, fields)
+            self._change(subscription, items if sent else None, fields)
             self.reactivate_subscription(id, reactivate_from)
-        else:
+        elif sent or fields or not readdressed:
             self._change(subscription, items if sent else None, fields)
             self._stamp(subscription)
             self._subscription_event(backdated("subscription_changed", changes_scheduled_at, now), subscription)
+        if readdressed:
+            self._stamp(subscription)
+            self._subscription_event("subscription_shipping_address_updated", subscription)
+        if contract_term is not None:
+            self._event("contract_term_created", contract_term=subscription["contract_term"])
+        return copy.deepcopy(subscription)
+
+    def remove_coupons(self, id: str, coupon_ids: list[str] | None = None) -> Resource:
+        """The subscription without these coupons, or without any."""
+        subscription = self.to_change("subscription", id)
+        held = subscription.get("coupons", [])
+        left = [] if coupon_ids is None else self._without_coupons(held, coupon_ids)
+        set_fields(subscription, {"coupons": left or None})
+        self._stamp(subscription)
+        self._subscription_event("subscription_changed", subscription)
         return copy.deepcopy(subscription)
 
     def cancel_subscription(
@@ -135,8 +171,7 @@ class Subscriptions(Charges):
         unbilled_charges_option: str | None = None,
     ) -> Resource:
         """The subscription, cancelled now, at the end of its term, or at the time given (which may be past)."""
-        subscription = self.find("subscription", id)
-        must_be_ours_to_change(subscription)
+        subscription = self.to_change("subscription", id)
         if subscription["status"] in ("cancelled", "transferred"):
             raise wrong_state(f"The subscription is {subscription['status']}", "subscription_id")
         now = self._clock.seconds()
@@ -161,7 +196,7 @@ class Subscriptions(Charges):
         self, id: str, reactivate_from: int | None = None, trial_end: int | None = None
     ) -> Resource:
         """The cancelled subscription, active again: in its old term if that still runs, else in a new one."""
-        subscription = self.find("subscription", id)
+        subscription = self.to_change("subscription", id)
         if subscription["status"] != "cancelled":
             raise wrong_state("Only a cancelled subscription can be reactivated", "subscription_id")
         now = self._clock.seconds()
@@ -210,18 +245,47 @@ class Subscriptions(Charges):
             subscription["billing_period_unit"],
             self.billing_days[subscription["id"]],
         )
+        # Terms that were billed in advance are not billed again.
+        ahead = not first and subscription.get("next_billing_at", 0) > start
         subscription["current_term_start"] = start
-        subscription["current_term_end"] = subscription["next_billing_at"] = end
+        subscription["current_term_end"] = end
+        if not ahead:
+            subscription["next_billing_at"] = end
         items = [item for item in subscription["subscription_items"] if first or item["item_type"] != "charge"]
-        draft = {"date": self._clock.seconds(), "customer_id": subscription["customer_id"]}
-        lines = [self._item_line(subscription, item, draft, (start, end)) for item in items if not self._metered(item)]
+        return self._bill_items(subscription, [] if ahead else items, (start, end), pending=pending, first=first)
+
+    def _bill_items(
+        self, subscription: Resource, items: list[Resource], term: tuple[int, int], *, pending: bool, first: bool
+    ) -> Resource | None:
+        """An invoice of the items' new terms and of all that waits; None where there is nothing to bill yet."""
+        lines = self._term_lines(subscription, items, term)
         waiting = self._waiting(subscription["id"])
         lines += lines_of(waiting)
         if not lines and not pending:
             return None
-        invoice = self._new_invoice(subscription, lines, pending=pending, first=first)
+        invoice = self._new_invoice(subscription, lines, pending=pending, first=first, shared=True)
         self._taken(waiting, invoice)
-        return invoice
+        # Other subscriptions may still add to it.
+        return None if invoice["id"] in self._gathering else invoice
+
+    def _term_lines(self, subscription: Resource, items: list[Resource], term: tuple[int, int]) -> list[Resource]:
+        draft = {"date": self._clock.seconds(), "customer_id": subscription["customer_id"]}
+        billed = [item for item in items if not self._metered(item)]
+        if self.settings.multi_frequency:
+            billed = [item for item in billed if item.get("current_term_end", term[0]) <= term[0]]
+        return [
+            self._item_line(subscription, item, draft, self._item_term(subscription, item, term)) for item in billed
+        ]
+
+    def _item_term(self, subscription: Resource, item: Resource, term: tuple[int, int]) -> tuple[int, int]:
+        """The subscription's term, or where items have their own the one that this item begins now."""
+        price = self.item_prices[item["item_price_id"]]
+        if not self.settings.multi_frequency or "period" not in price:
+            return term
+        end = term_end(term[0], price["period"], price["period_unit"], self.billing_days[subscription["id"]])
+        item |= {"billing_period": price["period"], "billing_period_unit": price["period_unit"]}
+        item |= {"current_term_start": term[0], "current_term_end": end, "next_billing_at": end}
+        return term[0], end
 
     def _item_line(self, subscription: Resource, item: Resource, draft: Resource, term: tuple[int, int]) -> Resource:
         price = self.item_prices[item["item_price_id"]]
@@ -235,9 +299,12 @@ class Subscriptions(Charges):
         if items is None:
             return
         subscription["subscription_items"] = items
+        before = subscription["billing_period"], subscription["billing_period_unit"]
         price = self.item_prices[only_plan(items)["item_price_id"]]
         subscription["billing_period"] = price["period"]
         subscription["billing_period_unit"] = price["period_unit"]
+        if before != (price["period"], price["period_unit"]):
+            self._end_contract(subscription, "cancelled")
         if any(self._metered(item) for item in items):
             subscription["create_pending_invoices"] = True
 
@@ -269,6 +336,20 @@ class Subscriptions(Charges):
         for ramp in self._scheduled_ramps(subscription_id):
             if ramp["effective_from"] >= since:
                 self._drop_ramp(ramp)
+
+    def _set_ramps_aside(self, subscription_id: str) -> None:
+        """What a change does to the ramps planned, as the site is set."""
+        if self.settings.ramps_on_update == "delete":
+            self._drop_ramps(subscription_id, 0)
+        if self.settings.ramps_on_update == "draft":
+            for ramp in self._scheduled_ramps(subscription_id):
+                ramp["status"] = "draft"
+                self._stamp(ramp)
+                self._event("subscription_ramp_drafted", ramp=ramp)
+
+    def _needs_one_frequency(self) -> None:
+        if self.settings.multi_frequency:
+            raise Refused(400, "Not where items have terms of their own", code="configuration_incompatible")
 
     def _drop_ramp(self, ramp: Resource) -> None:
         ramp["deleted"] = True
@@ -306,9 +387,11 @@ class Subscriptions(Charges):
         self._stamp(subscription)
         event_type = "subscription_canceled_with_backdating" if backdated else "subscription_cancelled"
         self._subscription_event(event_type, subscription, invoice)
+        self._end_contract(subscription, "terminated")
 
     def _subscription_event(self, event_type: str, subscription: Resource, invoice: Resource | None = None) -> None:
         customer = self.customers[subscription["customer_id"]]
+        self._note_mrr(subscription)
         self._event(event_type, subscription=subscription, customer=customer, invoice=invoice)
         if invoice is not None:
             self._announce(invoice)
@@ -330,17 +413,6 @@ class Subscriptions(Charges):
         for item in subscription["subscription_items"]:
             if self.item_prices[item["item_price_id"]]["currency_code"] != subscription["currency_code"]:
                 raise wrong_value("subscription_items[item_price_id]", f"{item['item_price_id']} has another currency")
-
-
-def term_end(start: int, count: int, unit: str, billing_day: int) -> int:
-    """When a term that begins at `start` ends; months keep their billing day as far as they have it."""
-    begin = datetime.fromtimestamp(start, UTC)
-    if unit in ("day", "week"):
-        return int((begin + timedelta(days=count * (7 if unit == "week" else 1))).timestamp())
-    months = begin.year * 12 + begin.month - 1 + count * (12 if unit == "year" else 1)
-    year, month = divmod(months, 12)
-    day = min(billing_day, calendar.monthrange(year, month + 1)[1])
-    return int(begin.replace(year=year, month=month + 1, day=day).timestamp())
 
 
 def only_plan(items: list[Resource]) -> Resource:

@@ -13,7 +13,7 @@ class Transfers(Moves):
 
     def transfer_customer(self, id: str, business_entity_id: str, reason_code: str = "") -> Resource:
         """The transfer of a customer, with all of its subscriptions that still run."""
-        customer = self.find("customer", id)
+        customer = self.to_change("customer", id)
         if "active_id" in customer:
             raise wrong_state("The customer was transferred before", "active_resource_id")
         live = {**copy.deepcopy(customer), "id": self._ids.short(), "business_entity_id": business_entity_id}
@@ -29,7 +29,7 @@ class Transfers(Moves):
 
     def transfer_subscription(self, id: str, business_entity_id: str, reason_code: str = "") -> Resource:
         """The transfer of one subscription, whose customer stays."""
-        subscription = self.find("subscription", id)
+        subscription = self.to_change("subscription", id)
         if subscription["status"] in ("cancelled", "transferred"):
             raise wrong_state(f"The subscription is {subscription['status']}", "active_resource_id")
         customer_id = subscription["customer_id"]
@@ -45,13 +45,15 @@ class Transfers(Moves):
             "business_entity_id": business_entity_id,
         }
         self.subscriptions[live["id"]] = live
-        tables: list[dict[str, Any]] = [self.billing_days, self.scheduled_changes, self.moves]
+        tables: list[dict[str, Any]] = [self.billing_days, self.scheduled_changes, self.moves, self.schedules]
         for table in tables:
             if subscription["id"] in table:
                 table[live["id"]] = table.pop(subscription["id"])
-        for row in (*self.ramps.values(), *self.unbilled_charges.values()):
+        for row in (*self.ramps.values(), *self.unbilled_charges.values(), *self.contract_terms.values()):
             if row["subscription_id"] == subscription["id"]:
                 row["subscription_id"] = live["id"]
+        if "contract_term" in live:
+            live["contract_term"] = subscription.pop("contract_term")
         subscription["status"] = "transferred"
         subscription["active_id"] = live["id"]
         subscription.pop("next_billing_at", None)

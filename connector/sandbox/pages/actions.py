@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from connector.sandbox.sandbox import Sandbox
 
 Fields = dict[str, str]
+# What a fault may be told beyond its kind, on the page.
+DETAILS = ("status", "seconds", "location")
 
 
 def perform(box: "Sandbox", provider: str, operation: str, resource_id: str, fields: Fields) -> None:
@@ -24,8 +26,10 @@ def perform(box: "Sandbox", provider: str, operation: str, resource_id: str, fie
             more(box, resource_id, fields)
         elif provider == "chargebee":
             _in_chargebee(box, operation, resource_id, fields)
-        else:
+        elif provider == "m3ter":
             _in_m3ter(box, operation, resource_id, fields)
+        else:
+            raise ValueError(f"The sandbox has no operation {operation!r}")
 
 
 def _in_chargebee(box: "Sandbox", operation: str, resource_id: str, fields: Fields) -> None:
@@ -137,6 +141,23 @@ def _send_usage(box: "Sandbox", _: str, fields: Fields) -> None:
     box.m3ter.ingest({"measurements": [measurement]})
 
 
+def _order_fault(box: "Sandbox", _: str, fields: Fields) -> None:
+    values = {name: value for name, value in _typed(fields).items() if value != ""}
+    provider, _, operation = str(values.pop("call", "")).partition(" ")
+    if not isinstance(values.get("count", 1), int):
+        raise ValueError("count must be a whole number")
+    detail = {name: values[name] for name in ("count", *DETAILS) if name in values}
+    box.faults.order(provider, operation, str(values.get("kind", "")), **detail)
+
+
+def _clear_faults(box: "Sandbox", _: str, __: Fields) -> None:
+    box.faults.clear()
+
+
+def _clear_calls(box: "Sandbox", _: str, __: Fields) -> None:
+    box.calls.clear()
+
+
 MORE: dict[tuple[str, str], Callable[["Sandbox", str, Fields], None]] = {
     ("chargebee", "move_time"): _move_time,
     ("chargebee", "new_price"): _new_price,
@@ -146,4 +167,8 @@ MORE: dict[tuple[str, str], Callable[["Sandbox", str, Fields], None]] = {
     ("m3ter", "new_plan"): _new_plan,
     ("m3ter", "end_account_plan"): _end_account_plan,
     ("m3ter", "send_usage"): _send_usage,
+    ("sandbox", "move_time"): _move_time,
+    ("sandbox", "order_fault"): _order_fault,
+    ("sandbox", "clear_faults"): _clear_faults,
+    ("sandbox", "clear_calls"): _clear_calls,
 }

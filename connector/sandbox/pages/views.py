@@ -1,6 +1,6 @@
 """What the pages show: the providers' own resources, the newest first."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, PackageLoader
 
 from connector.sandbox.component import Resource
+from connector.sandbox.faults import KINDS
 
 if TYPE_CHECKING:
     from connector.sandbox.sandbox import Sandbox
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 LIMIT = 100
 # Chargebee counts these in major units and every other currency in hundredths, whatever ISO 4217 says.
 WITHOUT_DECIMALS = frozenset({"JPY", "KRW", "XAF", "XOF"})
-PAGES = {"chargebee": "Chargebee", "m3ter": "m3ter"}
+PAGES = {"chargebee": "Chargebee", "m3ter": "m3ter", "sandbox": "Calls and faults"}
 
 
 def render(box: "Sandbox", provider: str, error: str | None = None) -> str:
@@ -29,7 +30,7 @@ def render(box: "Sandbox", provider: str, error: str | None = None) -> str:
             error=error,
             now=box.clock.now(),
             limit=LIMIT,
-            **(_chargebee(box) if provider == "chargebee" else _m3ter(box)),
+            **SHOWN[provider](box),
         )
 
 
@@ -57,10 +58,39 @@ def _m3ter(box: "Sandbox") -> Resource:
         "bill_jobs": _newest(org.bill_jobs.values())[:5],
         "failures": _newest(org.ingest_failures),
         "transactions": {balance_id: org.transactions_of(balance_id) for balance_id in org.balances},
+        "schedules": {balance_id: _schedules(org, balance_id) for balance_id in org.balances},
+        "charges": _newest(org.charges.values()),
+        "memos": _newest(
+            {**memo, "sign": sign}
+            for sign, table in (("credit", org.credit_line_items), ("debit", org.debit_line_items))
+            for memo in table.values()
+        ),
     }
 
 
-def _newest(rows: Iterable[Resource]) -> list[Resource]:
+def _schedules(org: Any, balance_id: str) -> list[Resource]:
+    """What makes credits and charges of the balance by itself."""
+    return [
+        {**row, "makes": makes}
+        for makes, table in (("credits", org.transaction_schedules), ("charges", org.charge_schedules))
+        for row in table.values()
+        if row["balanceId"] == balance_id
+    ]
+
+
+def _sandbox(box: "Sandbox") -> Resource:
+    return {
+        "calls": _newest(box.calls),
+        "faults": list(box.faults.orders),
+        "operations": {name: sorted(known) for name, known in box.faults.operations.items()},
+        "kinds": KINDS,
+    }
+
+
+SHOWN: dict[str, Callable[["Sandbox"], Resource]] = {"chargebee": _chargebee, "m3ter": _m3ter, "sandbox": _sandbox}
+
+
+def _newest(rows: Iterable[Any]) -> list[Any]:
     return list(rows)[: -LIMIT - 1 : -1]
 
 

@@ -1,0 +1,205 @@
+"""What m3ter shows as External Mappings, taken back into the local table, which is the one that is trusted.
+
+m3ter has no uniqueness of its own (m3ter.md §6): what it shows twice is kept once, and what contradicts itself or the local
+table is for a person to settle.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import select
+
+from connector import mappings, syncs
+from connector.clients.m3ter_objects import ExternalMapping
+from connector.mappings import ANY, ITEM_PRICE, PLAN_ENTITIES, SET_UP_ENTITIES, SYSTEM, BadMapping, Pair, topic
+from connector.models import Mapping
+from connector.services import Services
+
+# What the connector makes itself, and the Chargebee table that each stands for.
+OWN = {"Account": "Customer", "AccountPlan": "Subscription", "Bill": "Invoice", "BillItem": "Invoice"}
+NO_DATE = datetime.max.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """What a pull found, and did unless it was a dry run.
+
+    `doubles` are all but the oldest of what m3ter shows twice. Each contradiction lists its sides, none of which was taken
+    from m3ter; `refused` tells what else was not taken and why. `left_alone` counts mappings of kinds that are not ours.
+    """
+
+    inserted: tuple[Pair, ...]
+    corrected: tuple[Pair, ...]
+    there: int
+    doubles: tuple[ExternalMapping, ...]
+    contradictions: tuple[tuple[str, ...], ...]
+    refused: tuple[str, ...]
+    left_alone: int
+    woken: tuple[int, ...] = ()
+
+
+def pull(
+    services: Services, connection: str, *, made_by: str, remove_doubles: bool = False, dry_run: bool = False
+) -> Pulled:
+    """Insert what is missing here, note under which id m3ter shows the rest, and let go on what waited for it.
+
+    What people set up is checked as in `mappings.add`. With `remove_doubles` m3ter keeps only the oldest of each.
+    """
+    m3ter = services.connection(connection).m3ter
+    # m3ter first: a row that is made meanwhile is then known here, never taken for missing.
+    shown = list(m3ter.external_mappings(SYSTEM))
+    ours = [one for one in shown if _is_ours(one)]
+    kept, doubles = _once(ours)
+    local = _local(services, connection)
+    fitting, contradictions = _settled(kept, local)
+    there, corrected, new = 0, [], []
+    for one in fitting:
+        row = local.get(_pair(one))
+        if row is None:
+            new.append(one)
+        elif row.m3ter_mapping_id == one.id:
+            there += 1
+        else:
+            corrected.append((Pair.of(row), one.id))
+    inserted, refused = _allowed(services, connection, new, local.values())
+    woken: list[int] = []
+    if not dry_run:
+        woken = _insert(services, connection, inserted, made_by)
+        _note(services, connection, corrected)
+        for double in doubles if remove_doubles else ():
+            m3ter.delete_external_mapping(double.id)
+    return Pulled(
+        inserted=tuple(pair for pair, _ in inserted),
+        corrected=tuple(pair for pair, _ in corrected),
+        there=there,
+        doubles=tuple(doubles),
+        contradictions=contradictions,
+        refused=tuple(refused),
+        left_alone=len(shown) - len(ours),
+        woken=tuple(dict.fromkeys(woken)),
+    )
+
+
+def _is_ours(one: ExternalMapping) -> bool:
+    table = ITEM_PRICE if one.m3ter_entity in SET_UP_ENTITIES else OWN.get(one.m3ter_entity)
+    return one.external_table == table
+
+
+def _pair(one: ExternalMapping) -> Pair:
+    return Pair(one.m3ter_entity, one.m3ter_id, one.external_table, one.external_id)
+
+
+def _once(found: Iterable[ExternalMapping]) -> tuple[list[ExternalMapping], list[ExternalMapping]]:
+    """The oldest of each mapping, and the younger ones that say the same."""
+    kept: dict[Pair, ExternalMapping] = {}
+    doubles = []
+    for one in sorted(found, key=lambda one: (one.created_at or NO_DATE, one.id)):
+        if kept.setdefault(_pair(one), one) is not one:
+            doubles.append(one)
+    return list(kept.values()), doubles
+
+
+def _local(services: Services, connection: str) -> dict[Pair, Mapping]:
+    """Our rows by as much of them as m3ter can show; it cannot show for whom and when."""
+    with services.reading() as db:
+        rows = db.scalars(
+            select(Mapping)
+            .where(Mapping.connection == connection, Mapping.customer_id == ANY)
+            .order_by(Mapping.valid_from.desc(), Mapping.id.desc())
+        )
+        return {Pair(row.m3ter_entity, row.m3ter_id, row.external_table, row.external_id): row for row in rows}
+
+
+def _settled(
+    kept: Sequence[ExternalMapping], local: dict[Pair, Mapping]
+) -> tuple[list[ExternalMapping], tuple[tuple[str, ...], ...]]:
+    """What contradicts nothing, and the sides of each contradiction; what is known here already is not in question."""
+    sides: dict[tuple[str, ...], dict[Pair, str]] = defaultdict(dict)
+    for pair, row in local.items():
+        for claim in _claims(pair):
+            sides[claim][pair] = f"here: {Pair.of(row)}"
+    for one in kept:
+        for claim in _claims(_pair(one)):
+            known = sides[claim].get(_pair(one))
+            sides[claim][_pair(one)] = (
+                f"{known}, in m3ter as {one.id}" if known else f"in m3ter: {_pair(one)} ({one.id})"
+            )
+    in_question: set[ExternalMapping] = set()
+    contradictions: dict[tuple[str, ...], None] = {}
+    for one in kept:
+        for claim in _claims(_pair(one)) if _pair(one) not in local else ():
+            if len(sides[claim]) > 1:
+                in_question.add(one)
+                contradictions[tuple(sides[claim].values())] = None
+    return [one for one in kept if one not in in_question], tuple(contradictions)
+
+
+def _claims(pair: Pair) -> list[tuple[str, ...]]:
+    """What at most one mapping may say."""
+    if pair.m3ter_entity in PLAN_ENTITIES:
+        return [("plan of", pair.external_id)]
+    if pair.m3ter_entity == "Account":
+        return [("account of", pair.external_id), ("customer of", pair.m3ter_id)]
+    if pair.m3ter_entity == "AccountPlan":
+        return [("subscription of", pair.m3ter_id)]
+    return []
+
+
+def _allowed(
+    services: Services, connection: str, new: Iterable[ExternalMapping], known: Iterable[Mapping]
+) -> tuple[list[tuple[Pair, str]], list[str]]:
+    """What can be inserted, with the id in m3ter of each, and why the rest cannot."""
+    said = {topic(pair): pair for row in known if (pair := Pair.of(row)).m3ter_entity in SET_UP_ENTITIES}
+    right: list[tuple[Pair, str]] = []
+    refused: list[str] = []
+    for one in new:
+        pair = _pair(one)
+        faults: list[str] = []
+        if pair.m3ter_entity in SET_UP_ENTITIES:
+            pair, faults = _set_up(services, connection, pair, said)
+        elif pair.m3ter_entity == "Account":
+            with services.reading() as db:
+                faults = mappings.refusals(db, connection, [pair])
+        refused += faults
+        if not faults:
+            right.append((pair, one.id))
+    return right, refused
+
+
+def _set_up(
+    services: Services, connection: str, pair: Pair, said: dict[tuple[Any, ...], Pair]
+) -> tuple[Pair, list[str]]:
+    """What a person set up, as the catalogues complete it, and why it cannot be taken."""
+    try:
+        [pair] = mappings.checked(services, connection, [pair])
+    except BadMapping as fault:
+        return pair, [str(fault)]
+    if said.setdefault(topic(pair), pair) != pair:
+        return pair, [f"{pair}: there is {said[topic(pair)]}"]
+    with services.reading() as db:
+        return pair, mappings.rewritten(db, connection, [pair])
+
+
+def _insert(services: Services, connection: str, found: Sequence[tuple[Pair, str]], made_by: str) -> list[int]:
+    """The rows that were missing; answers the syncs that have something to do now."""
+    woken: list[int] = []
+    for some in mappings.batches(found):
+        now, pairs = services.now(), [pair for pair, _ in some]
+        people = [pair for pair in pairs if pair.m3ter_entity in SET_UP_ENTITIES]
+        with services.transaction() as db:
+            woken += mappings.put(db, connection, people, made_by=made_by, now=now) if people else []
+            for pair, mapping_id in some:
+                mappings.note_shown(db, connection, pair, mapping_id, made_by="connector", now=now)
+            woken += syncs.wake(db, connection, mappings.wishes(pairs), now)
+    return woken
+
+
+def _note(services: Services, connection: str, found: Sequence[tuple[Pair, str]]) -> None:
+    """Under which id m3ter shows rows that were here already."""
+    for some in mappings.batches(found):
+        with services.transaction() as db:
+            for pair, mapping_id in some:
+                mappings.note_shown(db, connection, pair, mapping_id, made_by="connector", now=services.now())
