@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from itertools import count
 
-from sqlalchemy import delete, func, select, true, update
+from sqlalchemy import delete, func, select, update
 
 from connector import codes, days, mappings
 from connector.clients.m3ter_objects import AccountPlan as M3terPlan
 from connector.errors import Rejected
 from connector.mappings import Pair
-from connector.models import AccountPlan, Mapping, SeenBill
+from connector.models import AccountPlan, SeenBill
 from connector.services import Services
 from connector.syncs import Run
 
@@ -215,7 +215,7 @@ def move(services: Services, run: Run, one: Current, *, start: datetime, end: da
 def remove(services: Services, run: Run, one: Current) -> None:
     """Take a plan that was never billed out of m3ter, and its mappings out of both systems."""
     m3ter = services.connection(run.connection).m3ter
-    _forget_mappings(services, run.connection, str(one.m3ter_id))
+    mappings.forget(services, run.connection, "AccountPlan", str(one.m3ter_id), "Subscription")
     m3ter.delete_account_plan(str(one.m3ter_id))
     run.note(f"removed account plan {one.code}, of whose time nothing is left")
     with services.transaction() as db:
@@ -227,20 +227,8 @@ def map_all(services: Services, run: Run) -> None:
     for one in owned_by(services, run.connection, run.subject):
         if one.m3ter_id is not None:
             external_id = f"{one.subscription_id} - {one.item_price_id}"
-            _forget_mappings(services, run.connection, one.m3ter_id, but=external_id)
+            mappings.forget(services, run.connection, "AccountPlan", one.m3ter_id, "Subscription", keep=[external_id])
             mappings.record(services, run.connection, Pair("AccountPlan", one.m3ter_id, "Subscription", external_id))
-
-
-def _forget_mappings(services: Services, connection: str, m3ter_id: str, but: str | None = None) -> None:
-    """Take the plan's mappings to anything else out of both systems; a transfer gives its subscription another id."""
-    mine = [Mapping.connection == connection, Mapping.m3ter_entity == "AccountPlan", Mapping.m3ter_id == m3ter_id]
-    with services.reading() as db:
-        rows = db.scalars(select(Mapping).where(*mine, Mapping.external_id != but if but else true())).all()
-    for row in rows:
-        if row.m3ter_mapping_id is not None:
-            services.connection(connection).m3ter.delete_external_mapping(row.m3ter_mapping_id)
-        with services.transaction() as db:
-            db.execute(delete(Mapping).where(Mapping.id == row.id))
 
 
 def _by_code(services: Services, run: Run, new: Current) -> M3terPlan | None:

@@ -255,8 +255,23 @@ def _adopt(
             "If not: give that account another code in m3ter.",
             wakes_on=f"mapping:Customer:{customer_id}",
         )
+    _refuse_second_account(services, run, customer_id, account.id)
     run.note(f"adopted account {account.code}, which m3ter had already")
     return account
+
+
+def _refuse_second_account(services: Services, run: Run, customer_id: str, account_id: str) -> None:
+    """Raises Parked where m3ter shows the customer as another account already."""
+    m3ter = services.connection(run.connection).m3ter
+    shown = m3ter.external_mappings_by_external(mappings.SYSTEM, "Customer", customer_id)
+    others = {one.m3ter_id for one in shown if one.m3ter_entity == "Account"} - {account_id}
+    if others:
+        raise Parked(
+            "two_accounts",
+            f"m3ter shows customer {customer_id} as account {', '.join(sorted(others))}, and {account_id} has its code",
+            "Delete the wrong External Mapping in m3ter, then `connector syncs retry`.",
+            wakes_on=f"mapping:Customer:{customer_id}",
+        )
 
 
 def _has(account: M3terAccount, fields: dict[str, Any]) -> bool:

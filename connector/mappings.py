@@ -26,11 +26,21 @@ ITEM_PRICE = "ItemPrice"
 PLAN = "Plan"
 NOT_METERED = "NotMetered"
 ANY = "*"
+# Instead of a charge item price: a charge without an item, under the description of its line.
+AD_HOC = "AdHoc"
+SUBSCRIPTION = "Subscription"
 # What may stand for a bill line, the most telling first (DESIGN §3).
 CHARGE_ENTITIES = ("Pricing", "Aggregation", "CompoundAggregation", "Product", "LineItemType", "Default")
 # The rows that people make; all others are the connector's own.
 PLAN_ENTITIES = (PLAN, NOT_METERED)
-SET_UP_ENTITIES = (*PLAN_ENTITIES, *CHARGE_ENTITIES)
+SET_UP_ENTITIES = (*PLAN_ENTITIES, *CHARGE_ENTITIES, "Contract")
+# What each kind of m3ter entity may be mapped to in Chargebee.
+TABLES = {
+    **dict.fromkeys(PLAN_ENTITIES, (ITEM_PRICE,)),
+    **dict.fromkeys(CHARGE_ENTITIES, (ITEM_PRICE, AD_HOC)),
+    "Account": ("Customer", SUBSCRIPTION),
+    "Contract": (SUBSCRIPTION,),
+}
 # Where m3ter keeps what a mapping names; a plan is read for its currency as well.
 COLLECTIONS = {
     "Account": "accounts",
@@ -224,15 +234,63 @@ CHARGE_WISH = "mapping:charges"
 
 
 def charge_prices(db: Session, connection: str) -> dict[tuple[str, str, str], str]:
-    """The charge item price for each (m3ter entity, m3ter id, currency)."""
-    rows = db.execute(
-        select(Mapping.m3ter_entity, Mapping.m3ter_id, Mapping.currency, Mapping.external_id).where(
+    """The charge item price for each (m3ter entity, m3ter id, currency), or AD_HOC."""
+    rows = db.scalars(
+        select(Mapping).where(
             Mapping.connection == connection,
-            Mapping.external_table == ITEM_PRICE,
+            Mapping.external_table.in_((ITEM_PRICE, AD_HOC)),
             Mapping.m3ter_entity.in_(CHARGE_ENTITIES),
         )
     )
-    return {(row.m3ter_entity, row.m3ter_id, row.currency): row.external_id for row in rows}
+    return {
+        (row.m3ter_entity, row.m3ter_id, str(row.currency)): AD_HOC if row.external_table == AD_HOC else row.external_id
+        for row in rows
+    }
+
+
+def named_subscriptions(db: Session, connection: str) -> dict[tuple[str, str], str]:
+    """The subscription on whose invoices the lines of an account or a contract go, where a person has said so."""
+    rows = db.scalars(
+        select(Mapping).where(
+            Mapping.connection == connection,
+            Mapping.external_table == SUBSCRIPTION,
+            Mapping.m3ter_entity.in_(("Account", "Contract")),
+        )
+    )
+    return {(row.m3ter_entity, row.m3ter_id): row.external_id for row in rows}
+
+
+def customers_of(db: Session, connection: str, account_ids: Sequence[str]) -> dict[str, str]:
+    """The Chargebee customer that each of these m3ter accounts stands for."""
+    rows = db.scalars(
+        select(Mapping)
+        .where(
+            Mapping.connection == connection,
+            Mapping.m3ter_entity == "Account",
+            Mapping.external_table == "Customer",
+            Mapping.m3ter_id.in_(account_ids),
+        )
+        .order_by(Mapping.id.desc())
+    )
+    return {row.m3ter_id: row.external_id for row in rows}
+
+
+def forget(
+    services: Services, connection: str, m3ter_entity: str, m3ter_id: str, table: str, keep: Sequence[str] = ()
+) -> None:
+    """Take the connector's own mappings of this entity to anything but `keep` out of both systems."""
+    with services.reading() as db:
+        rows = db.scalars(
+            select(Mapping).where(
+                Mapping.connection == connection, Mapping.m3ter_entity == m3ter_entity, Mapping.m3ter_id == m3ter_id,
+                Mapping.external_table == table, Mapping.external_id.not_in(keep), Mapping.made_by == "connector",
+            )
+        ).all()  # fmt: skip
+    for row in rows:
+        if row.m3ter_mapping_id is not None:
+            services.connection(connection).m3ter.delete_external_mapping(row.m3ter_mapping_id)
+        with services.transaction() as db:
+            db.execute(delete(Mapping).where(Mapping.id == row.id))
 
 
 def external_id(db: Session, connection: str, m3ter_entity: str, m3ter_id: str, table: str) -> str | None:
@@ -336,7 +394,12 @@ def _on_topic(connection: str, pair: Pair) -> list[Any]:
         ]  # fmt: skip
     conditions.append(Mapping.m3ter_entity == pair.m3ter_entity)
     if pair.m3ter_entity in CHARGE_ENTITIES:
-        return [*conditions, Mapping.m3ter_id == pair.m3ter_id, Mapping.currency == pair.currency]
+        return [
+            Mapping.connection == connection, Mapping.m3ter_entity == pair.m3ter_entity,
+            Mapping.m3ter_id == pair.m3ter_id, Mapping.currency == pair.currency,
+        ]  # fmt: skip
+    if pair.external_table == SUBSCRIPTION:
+        return [*conditions, Mapping.m3ter_id == pair.m3ter_id]
     return [*conditions, Mapping.external_id == pair.external_id]
 
 
@@ -372,7 +435,7 @@ def refusals(db: Session, connection: str, pairs: Iterable[Pair]) -> list[str]:
     return [
         f"{pair}: {fault}"
         for pair in pairs
-        if pair.m3ter_entity == "Account"
+        if (pair.m3ter_entity, pair.external_table) == ("Account", "Customer")
         for fault in sorted(_other_owners(db, connection, pair))
     ]
 
@@ -506,7 +569,8 @@ def _put(db: Session, connection: str, pair: Pair, made_by: str, now: datetime) 
         row.sent_at = row.m3ter_mapping_id = None
     if Pair.of(row) != pair:
         row.made_by = made_by
-    row.m3ter_entity, row.m3ter_id, row.external_id = pair.m3ter_entity, pair.m3ter_id, pair.external_id
+    row.m3ter_entity, row.m3ter_id = pair.m3ter_entity, pair.m3ter_id
+    row.external_table, row.external_id = pair.external_table, pair.external_id
     row.currency, row.valid_until = pair.currency, pair.valid_until
 
 
@@ -633,11 +697,12 @@ def _find(connection: str, pair: Pair) -> Any:
 
 def _well_formed(pair: Pair) -> Pair:
     """The pair if it could be right; raises BadMapping."""
-    allowed = {**dict.fromkeys(SET_UP_ENTITIES, ITEM_PRICE), "Account": "Customer"}
-    if pair.m3ter_entity not in allowed:
-        raise BadMapping(f"{pair.m3ter_entity!r} is not one of {', '.join(allowed)}")
-    if pair.external_table != allowed[pair.m3ter_entity]:
-        raise BadMapping(f"{pair.m3ter_entity} is mapped to a Chargebee {allowed[pair.m3ter_entity]}")
+    if pair.m3ter_entity not in TABLES:
+        raise BadMapping(f"{pair.m3ter_entity!r} is not one of {', '.join(TABLES)}")
+    if pair.external_table not in TABLES[pair.m3ter_entity]:
+        raise BadMapping(f"{pair.m3ter_entity} is mapped to a Chargebee {' or '.join(TABLES[pair.m3ter_entity])}")
+    if (pair.external_table == AD_HOC) != (pair.external_id == ANY):
+        raise BadMapping(f"{AD_HOC} takes `*` as its Chargebee id, and nothing else does")
     if not pair.external_id.strip() or not pair.m3ter_id.strip():
         raise BadMapping("both ids are needed (m3ter id `*` for NotMetered and Default)")
     if pair.m3ter_entity in (NOT_METERED, "Default") and pair.m3ter_id != ANY:
@@ -668,6 +733,7 @@ class _Catalogues:
     def __init__(self, connected: Connected) -> None:
         self.item_price = cache(connected.chargebee.retrieve_item_price)
         self.customer = cache(connected.chargebee.retrieve_customer)
+        self.subscription = cache(connected.chargebee.retrieve_subscription)
         self.plan = cache(connected.m3ter.get_plan)
         self.plan_template = cache(connected.m3ter.get_plan_template)
         self.must_exist = cache(connected.m3ter.must_exist)
@@ -675,9 +741,12 @@ class _Catalogues:
 
 def _compared(catalogues: _Catalogues, pair: Pair) -> Pair:
     """The pair with what the catalogues say of it; raises BadMapping when they contradict it."""
-    if pair.m3ter_entity == "Account":
+    if pair.external_table != ITEM_PRICE:
         _well_formed(pair)
-        _look_up(lambda: catalogues.customer(pair.external_id), "Chargebee has no customer of this id")
+        if pair.external_table == "Customer":
+            _look_up(lambda: catalogues.customer(pair.external_id), "Chargebee has no customer of this id")
+        elif pair.external_table == SUBSCRIPTION:
+            _look_up(lambda: catalogues.subscription(pair.external_id), "Chargebee has no subscription of this id")
     else:
         price = _look_up(lambda: catalogues.item_price(pair.external_id), "Chargebee has no item price of this id")
         pair = _well_formed(_fitting(pair, price))

@@ -68,7 +68,9 @@ class Connection(BaseModel):
         None, description="bills whose period ends before this day are left alone; unset: the day of the installation"
     )
     max_bill_lines: int = Field(500, ge=1, le=700, description="a bill with more lines parks before the first is sent")
-    push_customers: tuple[str, ...] = Field((), description="push only bills of these Chargebee customers, comma separated")
+    push_customers: tuple[str, ...] = Field(
+        (), description="push only bills of these Chargebee customers, comma separated"
+    )
     push_not_customers: tuple[str, ...] = Field((), description="push no bills of these customers, comma separated")
     max_bill_amount: Decimal | None = Field(
         None, gt=0, description="a bill of more than this, in its own currency, parks until a person lets it go on"
@@ -77,7 +79,9 @@ class Connection(BaseModel):
         None, ge=1, description="a bill that differs more than this from the account's last one parks likewise"
     )
     two_people_above: Decimal | None = Field(
-        None, ge=0, description="a bill of more than this needs the approval of two people, by `connector bills approve`"
+        None,
+        ge=0,
+        description="a bill of more than this needs the approval of two people, by `connector bills approve`",
     )
     shadow: bool = Field(False, description="plan bills and say what would be sent, but send nothing")
     group_lines: Literal["auto", "always", "never"] = Field(
@@ -106,7 +110,9 @@ class Connection(BaseModel):
     close_invoices: bool = Field(
         False, description="close an invoice once all of the account's bills for its period are on it"
     )
-    lock_bills: bool = Field(False, description="lock a bill in m3ter once it is pushed; it cannot be calculated again then")
+    lock_bills: bool = Field(
+        False, description="lock a bill in m3ter once it is pushed; it cannot be calculated again then"
+    )
     consolidated_invoicing: bool = Field(
         False, description="whether the site puts several subscriptions on one invoice"
     )

@@ -84,7 +84,7 @@ def _dated(services: Services, run: Run, history: Sequence[Subscription]) -> Seq
     A person who retries the sync has it hold since it was made.
     """
     index = undated_change(history)
-    while index is not None and run.retried_by is not None:
+    while index is not None and run.lets_pass("backdated_change"):
         state = history[index]
         moment = state.updated_at or services.now()
         with services.transaction() as db:
@@ -134,7 +134,7 @@ def _make(services: Services, run: Run, customer_id: str, wanted: Wanted) -> Non
     run.found = [str(one) for one in current]
     if wanted.intervals or current:
         changes = plan_changes(wanted, current)
-        billed = {} if run.retried_by else _billed(services, run, changes)
+        billed = {} if run.lets_pass("billed_period") else _billed(services, run, changes)
         ensure_account(services, run, customer_id)
         refused = [change for change in changes if not _may_be_made(change, billed)]
         for change in changes:

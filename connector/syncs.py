@@ -48,6 +48,7 @@ class Run:
     fence: int
     deadline: datetime
     retried_by: str | None = None
+    stopped_by: str | None = None
     wanted: list[str] = field(default_factory=list)
     found: list[str] = field(default_factory=list)
     did: list[str] = field(default_factory=list)
@@ -56,6 +57,10 @@ class Run:
     def note(self, sentence: str) -> None:
         """Keep for the person who reads the attempt what was found or done."""
         self.did.append(sentence)
+
+    def lets_pass(self, cause: str) -> bool:
+        """Whether a person retried the sync after it had stopped for just this cause: they have looked at it."""
+        return self.retried_by is not None and self.stopped_by == cause
 
     def check(self, services: Services) -> None:
         """Raise LeaseLost when this attempt's time is over: nothing more may be sent."""
@@ -219,7 +224,7 @@ def _claim(services: Services, sync_id: int) -> Run | None:
         return Run(
             sync_id=row.id, attempt_id=tried.id, connection=row.connection, kind=row.kind, subject=row.subject,
             attempts=row.attempts, fence=row.fence, deadline=now + deadline,
-            retried_by=row.retried_by,
+            retried_by=row.retried_by, stopped_by=row.cause,
         )  # fmt: skip
 
 
@@ -289,6 +294,7 @@ def _finish(services: Services, run: Run, outcome: _Outcome, calls: list[Call]) 
                 next_attempt_at=case((again, now), else_=now + timedelta(seconds=outcome.seconds)),
                 wakes_on=case((again, None), else_=outcome.wakes_on),
                 retried_by=None if outcome.status in ("succeeded", "parked") else Sync.retried_by,
+                queued_at=case((again, None), else_=Sync.queued_at),
                 attempts=case((again, 0), else_=Sync.attempts if outcome.counts else Sync.attempts - 1),
                 crashes=0,
                 again=False,

@@ -1,10 +1,8 @@
 """What a bill's plan depends on beside the bill, read from our tables and from Chargebee."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from connector import account_plans, mappings, mirror
@@ -13,7 +11,6 @@ from connector.bills.plan import subscriptions_billed
 from connector.bills.routing import Policies, Surroundings
 from connector.clients.chargebee import Invoice
 from connector.clients.m3ter_objects import Bill
-from connector.models import Mapping
 from connector.services import Connected, Services
 from connector.settings import Connection
 
@@ -25,7 +22,7 @@ def surroundings(services: Services, connected: Connected, bill: Bill) -> Surrou
     accounts = sorted({bill.account_id, *(line.child_account_id for line in bill.lines if line.child_account_id)})
     plans = [plan for one in accounts for plan in account_plans.of_account(services, connected.name, one)]
     with services.reading() as db:
-        customers = _customers_of(db, connected.name, accounts)
+        customers = mappings.customers_of(db, connected.name, accounts)
         live: dict[str, list[str]] = {account_id: [] for account_id in customers}
         owners = {customer_id: account_id for account_id, customer_id in customers.items()}
         for one in mirror.subscriptions_of(db, connected.name, customers.values()):
@@ -38,7 +35,7 @@ def surroundings(services: Services, connected: Connected, bill: Bill) -> Surrou
             account_plans=plans,
             customers=customers,
             subscriptions=live,
-            named=_named_subscriptions(db, connected.name),
+            named=mappings.named_subscriptions(db, connected.name),
             sent=ledger.sent_amounts(db, connected.name, bill.id),
             sent_for=ledger.subscriptions_sent_for(db, connected.name, bill.id),
             policies=policies(connected.settings),
@@ -47,29 +44,6 @@ def surroundings(services: Services, connected: Connected, bill: Bill) -> Surrou
     with services.reading() as db:
         ours = ledger.our_lines(db, connected.name, {one.id for found in pending.values() for one in found})
     return replace(around, pending=pending, ours=ours)
-
-
-def _customers_of(db: Session, connection: str, accounts: Sequence[str]) -> dict[str, str]:
-    rows = db.execute(
-        select(Mapping.m3ter_id, Mapping.external_id)
-        .where(
-            Mapping.connection == connection, Mapping.m3ter_entity == "Account", Mapping.external_table == "Customer",
-            Mapping.m3ter_id.in_(accounts),
-        )
-        .order_by(Mapping.id.desc())
-    )  # fmt: skip
-    return {row.m3ter_id: row.external_id for row in rows}
-
-
-def _named_subscriptions(db: Session, connection: str) -> dict[tuple[str, str], str]:
-    """The subscription on whose invoices the lines of an account or a contract go, where a person has said so."""
-    rows = db.execute(
-        select(Mapping.m3ter_entity, Mapping.m3ter_id, Mapping.external_id).where(
-            Mapping.connection == connection, Mapping.external_table == "Subscription",
-            Mapping.m3ter_entity.in_(("Account", "Contract")),
-        )
-    )  # fmt: skip
-    return {(row.m3ter_entity, row.m3ter_id): row.external_id for row in rows}
 
 
 def policies(settings: Connection) -> Policies:

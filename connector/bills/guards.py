@@ -10,6 +10,8 @@ from connector.errors import Cause
 from connector.settings import Connection
 
 PEOPLE = 2
+# The causes that a person who has looked at the bill may let pass.
+DOUBTS = ("amount_bound", "change_bound")
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Charges on a pending invoice: each is sent once, and what became of it is found out before anything else is sent."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import timedelta
@@ -34,12 +34,15 @@ def only_writer_of(services: Services, run: Run, invoice_id: str) -> AbstractCon
     return leases.held(services, f"{run.connection}/invoice/{invoice_id}", services.settings.lease_seconds)
 
 
-def send_all(services: Services, run: Run, snapshot: BillSnapshot) -> dict[str, Invoice]:
-    """Put every charge of the snapshot on its invoice; answers the invoices as they stand after the last one."""
+def send_all(services: Services, run: Run, snapshot: BillSnapshot, known: Mapping[str, Invoice]) -> dict[str, Invoice]:
+    """Put every charge of the snapshot on its invoice; answers the invoices as they stand after the last one.
+
+    `known` are invoices that were read a moment ago, so that they need not be read again before the first line.
+    """
     seen: dict[str, Invoice] = {}
     for invoice_id in of_snapshot(services, snapshot):
         with only_writer_of(services, run, invoice_id) as lease:
-            invoice = settle_all(services, run, snapshot, invoice_id, lease)
+            invoice = settle_all(services, run, snapshot, invoice_id, lease) or known.get(invoice_id)
             for intent in _intents(services, snapshot, invoice_id):
                 if intent.status != PLANNED:
                     continue

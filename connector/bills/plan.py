@@ -6,7 +6,7 @@ its next step. Nothing is left out silently: every line says into which charges 
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal, localcontext
@@ -91,6 +91,8 @@ class PushPlan:
     charges: tuple[Charge, ...] = ()
     problems: tuple[Problem, ...] = ()
     sha256: str = ""
+    # The invoices that the charges go on, as they were seen.
+    invoices: Mapping[str, Invoice] = field(default_factory=dict, compare=False)
 
     @property
     def to_send(self) -> list[Charge]:
@@ -142,8 +144,9 @@ def plan_push(bill: Bill, around: Surroundings) -> PushPlan:
     plan = replace(
         plan, decimals=decimals, exact_total=exact_total, total_minor=sum(amounts), lines=tuple(lines)
     )  # fmt: skip
-    charges, problems = _charges(bill, around, plan, dict(keyed))
-    plan = replace(plan, charges=tuple(charges), problems=tuple(problems))
+    draft = _Draft()
+    charges, problems = _charges(draft, bill, around, plan, dict(keyed))
+    plan = replace(plan, charges=tuple(charges), problems=tuple(problems), invoices=draft.invoices)
     return replace(plan, sha256=_plan_hash(plan, content_hash(bill)))
 
 
@@ -192,9 +195,8 @@ class _Draft:
 
 
 def _charges(
-    bill: Bill, around: Surroundings, plan: PushPlan, by_key: dict[str, BillLine]
+    draft: _Draft, bill: Bill, around: Surroundings, plan: PushPlan, by_key: dict[str, BillLine]
 ) -> tuple[list[Charge], list[Problem]]:
-    draft = _Draft()
     for planned in plan.lines:
         if planned.open_minor > 0 and planned.exact >= 0:
             _add_charge(draft, bill, around, planned, by_key[planned.key])

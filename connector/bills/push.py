@@ -35,11 +35,12 @@ def sync_bill(services: Services, run: Run) -> str:
     if live is not None and live.sha256 != content:
         _stop(services, run, live)
         live = None
+    seen: Mapping[str, Invoice] = {}
     if live is None:
-        live = _freeze(services, run, bill, content)
+        live, seen = _freeze(services, run, bill, content)
     if live is None:
         return _finish(services, run, bill)
-    seen = invoices.send_all(services, run, live)
+    seen = invoices.send_all(services, run, live, seen)
     credits.give_all(services, run, live)
     _verify(services, run, live, seen)
     return _finish(services, run, bill)
@@ -104,21 +105,25 @@ def freeze(services: Services, connection: str, bill: Bill, plan: PushPlan) -> B
         )
 
 
-def _freeze(services: Services, run: Run, bill: Bill, content: str) -> BillSnapshot | None:
-    """The bill's new snapshot, or None when all of it has been pushed before; parks or waits with the plan's problem."""
+def _freeze(
+    services: Services, run: Run, bill: Bill, content: str
+) -> tuple[BillSnapshot | None, Mapping[str, Invoice]]:
+    """The bill's new snapshot with its invoices as they were seen, or None when all of it has been pushed before.
+
+    Parks or waits with the plan's problem.
+    """
     with services.reading() as db:
         pushed = ledger.last_pushed(db, run.connection, bill.id)
     if pushed is not None and pushed.sha256 == content:
         run.note("approved again unchanged: every line is on its invoice already")
-        return None
+        return None, {}
     plan = plan_for(services, run.connection, bill)
-    check_guards(services, run.connection, plan, content, by_a_person=run.retried_by is not None)
-    return freeze(services, run.connection, bill, plan)
+    looked_at = any(run.lets_pass(cause) for cause in guards.DOUBTS)
+    check_guards(services, run.connection, plan, content, by_a_person=looked_at)
+    return freeze(services, run.connection, bill, plan), plan.invoices
 
 
-def check_guards(
-    services: Services, connection: str, plan: PushPlan, content: str, *, by_a_person: bool
-) -> None:
+def check_guards(services: Services, connection: str, plan: PushPlan, content: str, *, by_a_person: bool) -> None:
     """Raises OutOfScope or Parked for a plan that could be pushed, but may not be (yet)."""
     if plan.problems:
         return

@@ -87,7 +87,11 @@ def approve_bill(bill_id: str, connection: str) -> Any:
         woken = syncs.wake(db, connection, [approval_wish(bill_id)], now) if len(people) >= PEOPLE else []
         due = syncs.mark_queued(db, woken, now)
     jobs.enqueue(services.redis, due)
-    return {"bill_id": bill_id, "approved_by": people, "woken": woken}, f"Bill {bill_id} is approved by {', '.join(people)}."
+    return {
+        "bill_id": bill_id,
+        "approved_by": people,
+        "woken": woken,
+    }, f"Bill {bill_id} is approved by {', '.join(people)}."
 
 
 def _push_now(services: Services, connection: str, bill_id: str) -> Any:

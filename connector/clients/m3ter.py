@@ -68,13 +68,6 @@ class M3terClient:
                 return Account.from_json(raw)
         return None
 
-    def get_account(self, account_id: str) -> Account:
-        """The account.
-
-        m3ter API: Account > Retrieve Account
-        """
-        return Account.from_json(self._get("accounts.retrieve", "accounts", account_id))
-
     def create_account(self, fields: Mapping[str, Any]) -> Account:
         """The new account; its code is unique, so a repeat is refused (Rejected).
 
@@ -187,13 +180,6 @@ class M3terClient:
         """
         return self._mappings("external_mappings.list_by_m3ter_entity", "external", m3ter_entity, m3ter_id)
 
-    def external_mappings_by_external(self, system: str, table: str, external_id: str) -> list[ExternalMapping]:
-        """Every mapping of one object of another system; there may be several.
-
-        m3ter API: ExternalMapping > List External Mappings for external entity
-        """
-        return self._mappings("external_mappings.list_by_external_entity", "externalid", system, table, external_id)
-
     def external_mappings(self, system: str) -> Iterator[ExternalMapping]:
         """Every mapping to this other system, newest first; pages are asked for as they are read.
 
@@ -202,6 +188,13 @@ class M3terClient:
         params = {"externalSystemId": system}
         rows = self._all("external_mappings.list", "externalmappings", params=params, page_size=MAPPINGS_PAGE_SIZE)
         return (one for one in map(ExternalMapping.from_json, rows) if one.external_system == system)
+
+    def external_mappings_by_external(self, system: str, table: str, external_id: str) -> list[ExternalMapping]:
+        """Every mapping of one object of another system; there may be several.
+
+        m3ter API: ExternalMapping > List External Mappings for external entity
+        """
+        return self._mappings("external_mappings.list_by_external_entity", "externalid", system, table, external_id)
 
     def delete_external_mapping(self, mapping_id: str) -> None:
         """The mapping is gone afterwards, also if it was before.
@@ -254,6 +247,13 @@ class M3terClient:
         if raw.get("lineItems") is None:
             raise Unreadable(f"m3ter bill {bill_id} came without its lines")
         return Bill.from_json(raw)
+
+    def lock_bill(self, bill_id: str) -> None:
+        """The approved bill cannot be changed or calculated again afterwards.
+
+        m3ter API: Bill > Lock Bill
+        """
+        self._write("bills.lock", "PUT", "bills", bill_id, "lock")
 
     def _mappings(self, operation: str, *segments: str) -> list[ExternalMapping]:
         rows = self._all(operation, "externalmappings", *segments, page_size=MAPPINGS_PAGE_SIZE)

@@ -168,7 +168,7 @@ def bill_line(**changes: str) -> str:
 
 def test_a_token_is_asked_for_with_the_key_and_the_secret(client, m3ter):
     m3ter.add(responses.GET, f"{API}/accounts/acc-1", json=account())
-    client.get_account("acc-1")
+    client.must_exist("accounts", "acc-1")
     first, second = m3ter.calls
     assert first.request.headers["Authorization"] == "Basic " + b64encode(f"access:{SECRET}".encode()).decode()
     assert body(first) == {"grant_type": "client_credentials"}
@@ -177,20 +177,20 @@ def test_a_token_is_asked_for_with_the_key_and_the_secret(client, m3ter):
 
 def test_a_token_is_used_until_five_minutes_before_its_end(client, m3ter, clock):
     m3ter.add(responses.GET, f"{API}/accounts/acc-1", json=account())
-    client.get_account("acc-1")
+    client.must_exist("accounts", "acc-1")
     clock.forward(seconds=18000 - 301)
-    client.get_account("acc-1")
+    client.must_exist("accounts", "acc-1")
     clock.forward(seconds=1)
-    client.get_account("acc-1")
+    client.must_exist("accounts", "acc-1")
     assert tokens(m3ter) == ["Bearer token-1", "Bearer token-1", "Bearer token-2"]
 
 
 def test_a_short_lived_token_is_still_used_more_than_once(client, network, clock):
     network.add(responses.POST, f"{BASE}/oauth/token", json={"access_token": "short", "expires_in": 60})
     network.add(responses.GET, f"{API}/accounts/acc-1", json=account())
-    client.get_account("acc-1")
+    client.must_exist("accounts", "acc-1")
     clock.forward(seconds=20)
-    client.get_account("acc-1")
+    client.must_exist("accounts", "acc-1")
     assert len(network.calls) == 3
 
 
@@ -206,7 +206,7 @@ def test_an_expired_token_is_replaced_once(client, m3ter, status):
 def test_a_second_refusal_waits_for_a_person(client, m3ter, status):
     m3ter.add(responses.GET, f"{API}/accounts/acc-1", status=status, json={"message": "Forbidden"})
     with pytest.raises(AccessRefused):
-        client.get_account("acc-1")
+        client.must_exist("accounts", "acc-1")
     assert tokens(m3ter) == ["Bearer token-1", "Bearer token-2"]
 
 
@@ -214,7 +214,7 @@ def test_a_second_refusal_waits_for_a_person(client, m3ter, status):
 def test_a_key_that_is_refused_waits_for_a_person(client, network, status):
     network.add(responses.POST, f"{BASE}/oauth/token", status=status, json={"message": f"no such key {SECRET}"})
     with pytest.raises(AccessRefused) as caught:
-        client.get_account("acc-1")
+        client.must_exist("accounts", "acc-1")
     assert SECRET not in str(caught.value)
     assert len(network.calls) == 1
 
@@ -231,7 +231,7 @@ def test_a_token_endpoint_that_is_down_is_tried_again(client, network):
 def test_a_token_answer_that_cannot_be_read_is_an_error_that_does_not_show_it(client, network, answer):
     network.add(responses.POST, f"{BASE}/oauth/token", json=answer)
     with pytest.raises(Unreadable, match=r"oauth.token"):
-        client.get_account("acc-1")
+        client.must_exist("accounts", "acc-1")
 
 
 def test_many_threads_share_one_token(make_http, clock, server):
@@ -242,7 +242,7 @@ def test_many_threads_share_one_token(make_http, clock, server):
     server.behave = behave
     url = f"{server.url}/m3ter"
     client = M3terClient(make_http(), org_id="org-1", api_key="a", api_secret="b", api_url=url, now=clock)
-    threads = [threading.Thread(target=client.get_account, args=("acc-1",)) for _ in range(8)]
+    threads = [threading.Thread(target=client.must_exist, args=("accounts", "acc-1")) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -261,7 +261,8 @@ def test_several_organisations_side_by_side_keep_their_own_tokens(http, network,
         clients.append(
             M3terClient(http, org_id=name, api_key=name, api_secret=name, api_url=f"https://{name}.example", now=clock)
         )
-    assert [client.get_account("acc-1").name for client in clients * 2] == ["a", "b", "a", "b"]
+    for client in clients * 2:
+        client.must_exist("accounts", "acc-1")
     assert tokens(network) == ["Bearer a", "Bearer b", "Bearer a", "Bearer b"]
 
 
@@ -272,7 +273,7 @@ def test_neither_secret_nor_token_ever_shows(client, m3ter, status):
 
     m3ter.add_callback(responses.GET, f"{API}/accounts/x", callback=echo)
     with recorded_calls() as calls, pytest.raises(ConnectorError) as caught:
-        client.get_account("x")
+        client.must_exist("accounts", "x")
     shown = f"{caught.value} {caught.value!r} {calls} {client!r} {client._token!r} {vars(caught.value)}"
     assert "token-" not in shown
     assert SECRET not in shown
@@ -586,7 +587,7 @@ def test_a_deleted_mapping_is_gone_whoever_deleted_it(client, m3ter, answer):
 @pytest.mark.parametrize("identifier", ["", "..", "a\n"])
 def test_an_id_that_leads_elsewhere_is_never_sent(client, m3ter, identifier):
     with pytest.raises(Rejected):
-        client.get_account(identifier)
+        client.must_exist("accounts", identifier)
     assert len(m3ter.calls) == 0
 
 
@@ -673,7 +674,7 @@ def no_floats(value: Any) -> bool:
 
 def test_what_is_kept_of_an_account_has_no_floats_either(client, m3ter):
     m3ter.add(responses.GET, f"{API}/accounts/acc-1", json=account(customFields={"ratio": 0.1, "deep": [{"x": 1.5}]}))
-    assert no_floats(client.get_account("acc-1"))
+    assert no_floats(client.must_exist("accounts", "acc-1"))
 
 
 @pytest.mark.parametrize(
@@ -735,7 +736,7 @@ def test_a_bill_that_lacks_what_is_needed_is_unreadable(missing):
 def test_calls_and_tokens_are_recorded(client, m3ter):
     m3ter.add(responses.GET, f"{API}/accounts/acc-1", json=account())
     with recorded_calls() as calls:
-        client.get_account("acc-1")
+        client.must_exist("accounts", "acc-1")
     assert [(call.provider, call.operation, call.path) for call in calls] == [
         ("m3ter", "oauth.token", "/oauth/token"),
         ("m3ter", "accounts.retrieve", "/organizations/org-1/accounts/acc-1"),
@@ -744,7 +745,7 @@ def test_calls_and_tokens_are_recorded(client, m3ter):
 
 def test_what_is_read_keeps_personal_data_out_of_its_repr(client, m3ter):
     m3ter.add(responses.GET, f"{API}/accounts/acc-1", json=account())
-    assert "ap@acme.test" not in repr(client.get_account("acc-1"))
+    assert "ap@acme.test" not in repr(client.must_exist("accounts", "acc-1"))
 
 
 @pytest.mark.parametrize("field", ["id", "code", "version"])

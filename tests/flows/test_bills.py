@@ -65,7 +65,7 @@ def test_more_credit_than_charges_is_given_once_as_a_promotional_credit(
     world.services = make_services(NEGATIVE_TOTAL="promotional_credit")
     bill_id = world.bill({"subtotal": 10}, drawn(-12))
     if kind:
-        world.box.faults.order("chargebee", "add_promotional_credit", kind)
+        world.box.faults.order("chargebee", "add_promotional_credits", kind)
     world.poll()
     for _ in range(3):
         world.wait(minutes=10)
@@ -121,7 +121,13 @@ def test_a_line_that_is_mapped_to_no_item_is_charged_once_under_its_description(
     world.map("LineItemType", "AD_HOC", "*", table="AdHoc", currency="USD")
     if kind:
         world.box.faults.order("chargebee", "add_charge", kind)
-    line = {"lineItemType": "AD_HOC", "description": "Onboarding", "aggregationId": None, "productId": None, "planId": None}
+    line = {
+        "lineItemType": "AD_HOC",
+        "description": "Onboarding",
+        "aggregationId": None,
+        "productId": None,
+        "planId": None,
+    }
     world.bill({"subtotal": 99} | line)
     world.poll()
     world.wait(minutes=MINUTES_TO_SETTLE)
@@ -339,9 +345,7 @@ def test_a_bill_approved_twice_unchanged_costs_one_call(renewed: tuple[World, st
     assert len(world.attempts(world.sync("bill", bill_id).id)[-1].calls) == 1
 
 
-def test_consolidated_invoices_take_each_line_for_its_own_subscription(
-    world: World, make_services: Make
-) -> None:
+def test_consolidated_invoices_take_each_line_for_its_own_subscription(world: World, make_services: Make) -> None:
     world.services = make_services(CONSOLIDATED_INVOICING="yes")
     world.chargebee.settings.consolidated_invoicing = True
     world.chargebee.create_customer(

@@ -472,7 +472,9 @@ def test_bill_that_is_not_approved_any_more_sends_nothing(renewed: tuple[World, 
 @pytest.mark.parametrize(
     ("line", "cause"),
     [
-        pytest.param({"lineItemType": "BALANCE_CONSUMED", "subtotal": -50}, "negative_total", id="more credit than charges"),
+        pytest.param(
+            {"lineItemType": "BALANCE_CONSUMED", "subtotal": -50}, "negative_total", id="more credit than charges"
+        ),
         pytest.param({"aggregationId": None, "lineItemType": "MINIMUM_SPEND"}, "unmapped_line", id="unmapped"),
         pytest.param(
             {"servicePeriodStartDate": None, "servicePeriodEndDate": None}, "no_service_period", id="no period"
@@ -608,7 +610,7 @@ def test_line_that_somebody_removed_while_we_sent_is_missed_and_not_added_again(
     assert world.receipts() == []
 
 
-def test_invoice_that_is_no_longer_pending_gets_no_request_at_all(
+def test_invoice_that_was_closed_since_it_was_found_gets_nothing(
     renewed: tuple[World, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world, invoice_id = renewed
@@ -624,4 +626,5 @@ def test_invoice_that_is_no_longer_pending_gets_no_request_at_all(
         world.poll()
     assert world.sync("bill", bill_id).cause == "invoice_closed"
     assert "0 of 1 lines were added, 7.00 USD were not" in str(world.sync("bill", bill_id).text)
-    assert world.calls("chargebee", "add_charge_item") == []
+    assert world.charges(invoice_id) == []
+    assert [call.status for call in world.calls("chargebee", "add_charge_item")] == [409]

@@ -55,6 +55,19 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_audit")),
     )
     op.create_table(
+        "bill_approvals",
+        sa.Column("connection", sa.Text(), nullable=False),
+        sa.Column("bill_id", sa.Text(), nullable=False),
+        sa.Column("sha256", sa.String(length=64), nullable=False),
+        sa.Column("actor", sa.Text(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_bill_approvals")),
+        sa.UniqueConstraint(
+            "connection", "bill_id", "sha256", "actor", name=op.f("uq_bill_approvals_connection_bill_id_sha256_actor")
+        ),
+    )
+    op.create_table(
         "bill_snapshots",
         sa.Column("connection", sa.Text(), nullable=False),
         sa.Column("bill_id", sa.Text(), nullable=False),
@@ -429,6 +442,7 @@ def downgrade() -> None:
         )
 
     op.drop_table("bill_snapshots")
+    op.drop_table("bill_approvals")
     op.drop_table("audit")
     op.drop_table("accounts")
     with op.batch_alter_table("account_plans", schema=None) as batch_op:
