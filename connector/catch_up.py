@@ -3,7 +3,8 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select
+import structlog
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from connector import inbox
@@ -13,28 +14,67 @@ from connector.inbox import Event
 from connector.models import Cursor
 from connector.services import Services
 
+log = structlog.get_logger(__name__)
+
 # Chargebee may list an event late, and whether its filter includes the moment itself is not documented (chargebee.md §7.6).
 OVERLAP = timedelta(minutes=10)
-EVENTS = "chargebee events"
+# How long Chargebee lists an event is not documented (chargebee.md §7.6); it may be no longer than this.
+LISTED_FOR = timedelta(days=28)
+# Without events the cursor still follows the time, at a distance that no difference between two clocks comes near.
+QUIET = timedelta(days=1)
+EVENTS, LOST = "chargebee events", "chargebee events lost since"
 
 
 def take_missed_events(services: Services, connection: str) -> int:
-    """How many events of the list were new; the next call goes on where this one ended, with an overlap."""
+    """How many events of the list were new; the next call goes on where this one ended, with an overlap.
+
+    Raises ConnectorError when the list cannot be read; the pages before that are kept.
+    """
     chargebee = services.connection(connection).chargebee
+    now = services.now()
     with services.reading() as db:
-        reached = db.scalar(select(Cursor.at).where(Cursor.connection == connection, Cursor.name == EVENTS))
-    reached = reached or services.installed_at
+        reached, lost = read_until(db, connection) or services.installed_at, lost_since(db, connection)
+    if lost is None and reached < now - LISTED_FOR:
+        lost = reached
+        with services.transaction() as db:
+            _remember(db, connection, LOST, lost)
+    if lost is not None:
+        log.warning(
+            "events may be gone from Chargebee's list before they were read: a backfill is needed",
+            connection=connection, lost_since=lost.isoformat(),
+        )  # fmt: skip
     since, offset, missed = reached - OVERLAP, None, 0
     while True:
         page, offset = chargebee.list_events(occurred_after=since, offset=offset)
         with services.transaction() as db:
             for raw in page:
-                event, is_new = _keep(db, connection, raw, services.now())
+                event, is_new = _keep(db, connection, raw, now)
                 missed += is_new
-                reached = max(reached, (event and event.occurred_at) or reached)
-            _remember(db, connection, reached)
+                # An event from the future must not take the cursor past all that is still to come.
+                reached = max(reached, min((event and event.occurred_at) or reached, now))
+            _remember(db, connection, EVENTS, reached if offset else max(reached, now - QUIET))
         if offset is None:
             return missed
+
+
+def read_until(db: Session, connection: str) -> datetime | None:
+    """Up to when Chargebee's event list has been read."""
+    return _cursor(db, connection, EVENTS)
+
+
+def lost_since(db: Session, connection: str) -> datetime | None:
+    """Since when events may have gone unread, until somebody says that a backfill has brought what they told."""
+    return _cursor(db, connection, LOST)
+
+
+def backfilled(db: Session, connection: str) -> bool:
+    """Note that a backfill has brought what was lost; False when nothing was."""
+    gone = delete(Cursor).where(Cursor.connection == connection, Cursor.name == LOST)
+    return db.scalar(gone.returning(Cursor.id)) is not None
+
+
+def _cursor(db: Session, connection: str, name: str) -> datetime | None:
+    return db.scalar(select(Cursor.at).where(Cursor.connection == connection, Cursor.name == name))
 
 
 def _keep(db: Session, connection: str, raw: dict[str, Any], now: datetime) -> tuple[Event | None, bool]:
@@ -49,6 +89,9 @@ def _keep(db: Session, connection: str, raw: dict[str, Any], now: datetime) -> t
     return event, inbox.record(db, connection=connection, source="chargebee", event=event, body=body, now=now)
 
 
-def _remember(db: Session, connection: str, at: datetime) -> None:
-    statement = insert(db, Cursor).values(connection=connection, name=EVENTS, at=at)
-    db.execute(statement.on_conflict_do_update(index_elements=["connection", "name"], set_={"at": at}))
+def _remember(db: Session, connection: str, name: str, at: datetime) -> None:
+    """Move the cursor on; another clock that has come further meanwhile is right."""
+    statement = insert(db, Cursor).values(connection=connection, name=name, at=at)
+    db.execute(
+        statement.on_conflict_do_update(index_elements=["connection", "name"], set_={"at": at}, where=Cursor.at < at)
+    )

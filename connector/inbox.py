@@ -3,16 +3,18 @@
 import hashlib
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import delete, func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, delete, func, select, update
+from sqlalchemy.orm import Session, defer
 
 from connector.database import insert
-from connector.models import InboxEvent, QuarantinedBody
+from connector.errors import ConnectorError
+from connector.models import InboxEvent, QuarantinedBody, Sync
 
 MAX_DEPTH = 64
 MAX_NODES = 100_000
@@ -194,3 +196,116 @@ def take_new(db: Session, limit: int) -> list[InboxEvent]:
 def has_new(db: Session) -> bool:
     """Whether anything waits to be dispatched."""
     return db.scalar(select(InboxEvent.id).where(InboxEvent.status == "new").limit(1)) is not None
+
+
+def listed(
+    db: Session,
+    connection: str,
+    *,
+    status: str | None = None,
+    event_type: str | None = None,
+    source: str | None = None,
+    event_id: str | None = None,
+    limit: int,
+) -> list[InboxEvent]:
+    """The newest events like this, without their bodies."""
+    wanted = [InboxEvent.connection == connection]
+    wanted += [
+        column == value
+        for column, value in (
+            (InboxEvent.status, status),
+            (InboxEvent.event_type, event_type),
+            (InboxEvent.source, source),
+            (InboxEvent.event_id, event_id),
+        )
+        if value is not None
+    ]
+    rows = select(InboxEvent).where(*wanted).order_by(InboxEvent.id.desc()).limit(limit)
+    return list(db.scalars(rows.options(defer(InboxEvent.body))))
+
+
+def look_up(db: Session, connection: str, inbox_id: int) -> InboxEvent:
+    """The event with its body; raises ConnectorError when the connection has none with this id."""
+    row = db.scalar(select(InboxEvent).where(InboxEvent.connection == connection, InboxEvent.id == inbox_id))
+    if row is None:
+        raise ConnectorError(f"connection {connection} has no event {inbox_id}")
+    return row
+
+
+def trigger_of(event_id: str) -> str:
+    """How a sync that an event opened names the event."""
+    return f"event {event_id}"
+
+
+def opened_by(db: Session, event: InboxEvent) -> list[Sync]:
+    """The syncs whose trigger names the event; one that it only joined names what opened it."""
+    wanted = select(Sync).where(Sync.connection == event.connection, Sync.trigger == trigger_of(event.event_id))
+    return list(db.scalars(wanted.order_by(Sync.id)))
+
+
+def opener_of(db: Session, sync: Sync) -> InboxEvent | None:
+    """The event that the sync's trigger names, without its body; None when something else opened the sync."""
+    start = trigger_of("")
+    if not sync.trigger.startswith(start):
+        return None
+    wanted = select(InboxEvent).where(
+        InboxEvent.connection == sync.connection, InboxEvent.event_id == sync.trigger.removeprefix(start)
+    )
+    return db.scalars(wanted.options(defer(InboxEvent.body)).limit(1)).first()
+
+
+# What became of the events that may be replayed without naming each.
+REPLAYABLE = ("ignored", "failed")
+
+
+def to_replay(
+    db: Session,
+    connection: str,
+    *,
+    inbox_ids: Sequence[int] = (),
+    status: str | None = None,
+    event_type: str | None = None,
+    limit: int,
+) -> tuple[list[InboxEvent], int]:
+    """The events to set back, without their bodies, and how many match in all; those named by id whatever became of them.
+
+    Without ids, ignored and failed ones, those first that were dispatched longest ago: what is ignored once more comes
+    last the next time. Raises ConnectorError when the connection has no event with one of the ids.
+    """
+    if inbox_ids:
+        rows = [row for row in _named(db, connection, inbox_ids) if row.status != "new"]
+        return rows[:limit], len(rows)
+    wanted: list[ColumnElement[bool]] = [
+        InboxEvent.connection == connection,
+        InboxEvent.status.in_(REPLAYABLE if status is None else (status,)),
+    ]
+    if event_type is not None:
+        wanted.append(InboxEvent.event_type == event_type)
+    total = db.scalar(select(func.count()).select_from(InboxEvent).where(*wanted)) or 0
+    found = select(InboxEvent).where(*wanted).order_by(InboxEvent.handled_at, InboxEvent.id).limit(limit)
+    return list(db.scalars(found.options(defer(InboxEvent.body)))), total
+
+
+def _named(db: Session, connection: str, inbox_ids: Sequence[int]) -> list[InboxEvent]:
+    wanted = select(InboxEvent).where(InboxEvent.connection == connection, InboxEvent.id.in_(inbox_ids))
+    rows = list(db.scalars(wanted.order_by(InboxEvent.id).options(defer(InboxEvent.body))))
+    if missing := sorted(set(inbox_ids) - {row.id for row in rows}):
+        raise ConnectorError(f"connection {connection} has no event {', '.join(map(str, missing))}")
+    return rows
+
+
+def replay(db: Session, connection: str, inbox_ids: Sequence[int]) -> list[int]:
+    """Set these events back to new, to be dispatched as if they had just come; answers the ids of those that were not new."""
+    found = db.scalars(
+        update(InboxEvent)
+        .where(InboxEvent.connection == connection, InboxEvent.id.in_(inbox_ids), InboxEvent.status != "new")
+        .values(status="new", reason=None, handled_at=None)
+        .returning(InboxEvent.id)
+    )
+    return sorted(found)
+
+
+def quarantined(db: Session, connection: str, limit: int) -> list[QuarantinedBody]:
+    """The newest deliveries that could not become an event."""
+    wanted = select(QuarantinedBody).where(QuarantinedBody.connection == connection)
+    return list(db.scalars(wanted.order_by(QuarantinedBody.id.desc()).limit(limit)))

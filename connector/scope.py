@@ -1,4 +1,7 @@
-"""Which customers, subscriptions and items a connection takes care of, by its SCOPE_ settings; all of it pure."""
+"""Which customers, subscriptions and items a connection takes care of, as its SCOPE_ settings say; the rest is left to others.
+
+Bodies are Chargebee's own JSON. A sentence says why something is out of scope and holds no id, so that it can be counted.
+"""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -6,55 +9,88 @@ from typing import Any
 from connector.settings import Connection
 
 Body = Mapping[str, Any]
+VALUE_LIMIT = 60
 
 
 def why_not_customer(settings: Connection, body: Body) -> str | None:
-    """The sentence that says why this customer (Chargebee's JSON) is out of scope; None where it is in."""
-    return _wrong_entity(settings, body, None) or _wrong_field(settings, body, None)
+    """Why the customer is out of scope, or None; the currency is asked of subscriptions only."""
+    bodies = {"customer": body}
+    return _other_custom_field(settings, bodies) or _other_business_entity(settings, bodies)
 
 
 def why_not_subscription(settings: Connection, body: Body, customer: Body | None) -> str | None:
-    """The sentence that says why this subscription (Chargebee's JSON) is out of scope; None where it is in.
-
-    What the subscription does not say itself is taken from its customer.
-    """
-    currency = body.get("currency_code")
-    if settings.scope_currencies and currency not in settings.scope_currencies:
-        return f"its currency {currency} is not in SCOPE_CURRENCIES ({', '.join(settings.scope_currencies)})"
-    return _wrong_entity(settings, body, customer) or _wrong_field(settings, body, customer)
+    """Why the subscription is out of scope, or None; what it does not say itself, its customer says for it."""
+    bodies = {"subscription": body, "customer": customer or {}}
+    return (
+        _other_custom_field(settings, bodies)
+        or _other_business_entity(settings, bodies)
+        or _other_currency(settings, body)
+    )
 
 
 def items_in_scope(
     settings: Connection, families: Mapping[str, str | None], item_price_ids: Iterable[str]
 ) -> tuple[list[str], list[str]]:
-    """The item prices that are in scope and those that are out, by the item family of each."""
-    inside: list[str] = []
-    outside: list[str] = []
-    for name in item_price_ids:
-        is_in = not settings.scope_item_families or families.get(name) in settings.scope_item_families
-        (inside if is_in else outside).append(name)
-    return inside, outside
+    """The item prices that are in scope by the family of each, and those that are not, in their order.
+
+    An item price without a family is out of scope where the settings name families.
+    """
+    named = settings.scope_item_families
+    prices = list(item_price_ids)
+    inside = [price for price in prices if not named or families.get(price) in named]
+    return inside, [price for price in prices if price not in inside]
 
 
-def _wrong_entity(settings: Connection, body: Body, customer: Body | None) -> str | None:
-    found = _said("business_entity_id", body, customer)
-    if not settings.scope_business_entities or found in settings.scope_business_entities:
-        return None
-    allowed = ", ".join(settings.scope_business_entities)
-    return f"its business entity {found or '(none)'} is not in SCOPE_BUSINESS_ENTITIES ({allowed})"
-
-
-def _wrong_field(settings: Connection, body: Body, customer: Body | None) -> str | None:
+def _other_custom_field(settings: Connection, bodies: Mapping[str, Body]) -> str | None:
     if settings.scope_custom_field is None:
         return None
-    name, _, wanted = settings.scope_custom_field.partition("=")
-    found = _said(name, body, customer)
-    if found is not None and str(found).casefold() == wanted.casefold():
+    field, _, wanted = settings.scope_custom_field.partition("=")
+    asked = f"SCOPE_CUSTOM_FIELD asks for {settings.scope_custom_field}"
+    owner, value = _said(bodies, field)
+    if value is None:
+        return f"{_lacking(bodies)} {field}; {asked}"
+    # True and False are written as in the setting once their case does not count.
+    if str(value).strip().casefold() == wanted.strip().casefold():
         return None
-    return f"its {name} is {'not set' if found is None else found}, and SCOPE_CUSTOM_FIELD asks for {wanted}"
+    return f"{field} of the {owner} is {_shown(value)}; {asked}"
 
 
-def _said(name: str, body: Body, customer: Body | None) -> Any:
-    """The value that the record has, or else its customer."""
-    found = body.get(name)
-    return found if found is not None or customer is None else customer.get(name)
+def _other_business_entity(settings: Connection, bodies: Mapping[str, Body]) -> str | None:
+    named = settings.scope_business_entities
+    if not named:
+        return None
+    asked = f"SCOPE_BUSINESS_ENTITIES asks for {' or '.join(named)}"
+    owner, value = _said(bodies, "business_entity_id")
+    if value is None:
+        return f"{_lacking(bodies)} business entity; {asked}"
+    return None if value in named else f"business entity of the {owner} is {_shown(value)}; {asked}"
+
+
+def _other_currency(settings: Connection, body: Body) -> str | None:
+    named = settings.scope_currencies
+    if not named:
+        return None
+    asked = f"SCOPE_CURRENCIES asks for {' or '.join(named)}"
+    value = body.get("currency_code")
+    if value is None:
+        return f"the subscription has no currency; {asked}"
+    if str(value).casefold() in {name.casefold() for name in named}:
+        return None
+    return f"currency of the subscription is {_shown(value)}; {asked}"
+
+
+def _said(bodies: Mapping[str, Body], field: str) -> tuple[str, Any]:
+    """Who says something of the field first, and what; an empty text says nothing."""
+    for owner, body in bodies.items():
+        if body.get(field) not in (None, ""):
+            return owner, body[field]
+    return "", None
+
+
+def _lacking(bodies: Mapping[str, Body]) -> str:
+    return "the customer has no" if len(bodies) == 1 else "neither the subscription nor its customer has a"
+
+
+def _shown(value: object) -> str:
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    return text if len(text) <= VALUE_LIMIT else f"{text[:VALUE_LIMIT]}…"

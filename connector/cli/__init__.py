@@ -5,9 +5,11 @@ import click
 from connector.cli.bills import bills_group
 from connector.cli.database import db
 from connector.cli.demo import demo
+from connector.cli.events import events_group
 from connector.cli.mappings import mappings_group
 from connector.cli.processes import clock, run, web, worker
 from connector.cli.sandbox import sandbox_group
+from connector.cli.scope import scope_group
 from connector.cli.syncs import syncs_group
 
 
@@ -17,5 +19,18 @@ def main() -> None:
     """Keeps Chargebee and m3ter in step. Every command takes --json: one document on standard output, logs on standard error."""
 
 
-for command in (bills_group, clock, db, demo, mappings_group, run, sandbox_group, syncs_group, web, worker):
+for command in (
+    bills_group,
+    clock,
+    db,
+    demo,
+    events_group,
+    mappings_group,
+    run,
+    sandbox_group,
+    scope_group,
+    syncs_group,
+    web,
+    worker,
+):
     main.add_command(command)

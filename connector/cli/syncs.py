@@ -1,14 +1,24 @@
 """`connector syncs …`"""
 
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 import click
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select
 
-from connector import audit, jobs, syncs
+from connector import audit, inbox, jobs, syncs
 from connector.cli.common import connection_option, output, table, wire
 from connector.errors import ConnectorError
-from connector.models import Attempt, Sync
+from connector.models import OPEN, Attempt, Sync
+from connector.services import Services
+
+# A number that every database takes for one of a row.
+ROW = click.IntRange(1, 2**63 - 1)
+# What `show` prints of a list before it says how much more there is.
+LINES, EARLIER = 8, 5
+HELD_BACK = ("parked", "waiting", "pending")
 
 
 @click.group("syncs")
@@ -16,51 +26,83 @@ def syncs_group() -> None:
     """What the connector does, did and could not do, subject by subject."""
 
 
+def _filters(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds `--kind`, `--subject` and `--cause`."""
+    for decorate in (
+        click.option("--cause", help="The reason's code, e.g. no_email."),
+        click.option("--subject", help="The id of the customer, subscription or bill."),
+        click.option("--kind", help="customer, subscription or bill."),
+    ):
+        command = decorate(command)
+    return command
+
+
+def _conditions(connection: str, **values: str | None) -> list[ColumnElement[bool]]:
+    return [Sync.connection == connection] + [
+        getattr(Sync, name) == value for name, value in values.items() if value is not None
+    ]
+
+
 @syncs_group.command("list")
 @connection_option
 @click.option("--status", help="pending, running, waiting, parked, succeeded or superseded.")
-@click.option("--kind", help="customer, subscription or bill.")
-@click.option("--subject", help="The id of the customer, subscription or bill.")
+@_filters
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 1000))
 @output
-def list_syncs(connection: str, status: str | None, kind: str | None, subject: str | None, limit: int) -> Any:
+def list_syncs(
+    connection: str, status: str | None, kind: str | None, subject: str | None, cause: str | None, limit: int
+) -> Any:
     """List syncs, the newest first."""
     services = wire()
-    wanted = [Sync.connection == connection]
-    wanted += [
-        column == value
-        for column, value in ((Sync.status, status), (Sync.kind, kind), (Sync.subject, subject))
-        if value
-    ]
+    wanted = _conditions(connection, status=status, kind=kind, subject=subject, cause=cause)
     with services.reading() as db:
         rows = db.scalars(select(Sync).where(*wanted).order_by(Sync.id.desc()).limit(limit)).all()
     found = [syncs.as_json(row) for row in rows]
-    cells = [[one["id"], one["kind"], one["subject"], one["status"], one["cause"], one["text"]] for one in found]
-    return {"syncs": found}, table("Syncs", ["id", "kind", "subject", "status", "cause", "text"], cells)
+    return {"syncs": found}, _table("Syncs", found)
+
+
+def _table(title: str, found: Sequence[dict[str, Any]]) -> Any:
+    columns = ["id", "kind", "subject", "status", "cause", "text"]
+    return table(title, columns, [[one[name] for name in columns] for one in found])
 
 
 @syncs_group.command("show")
-@click.argument("sync_id", type=int)
+@click.argument("sync_id", type=ROW)
+@click.option("--all", "everything", is_flag=True, help="Every try whole, and nothing cut short.")
 @output
-def show_sync(sync_id: int) -> Any:
-    """Show one sync: its state, its reason and next step, and each attempt with what it did and the calls it made."""
+def show_sync(sync_id: int, everything: bool) -> Any:
+    """Explain one sync: why it stands where it does, what its last try wanted, found and did, and what comes next."""
     services = wire()
     with services.reading() as db:
         row = db.get(Sync, sync_id)
+        if row is None:
+            raise ConnectorError(f"there is no sync {sync_id}")
         tries = db.scalars(select(Attempt).where(Attempt.sync_id == sync_id).order_by(Attempt.id)).all()
-    if row is None:
-        raise ConnectorError(f"there is no sync {sync_id}")
-    document = syncs.as_json(row) | {"tries": [_attempt(one) for one in tries]}
-    names = ("id", "kind", "subject", "trigger", "status", "cause", "text", "next_step")
-    text = [f"{name}: {document[name]}" for name in names if document[name] is not None]
-    for one in document["tries"]:
-        text.append(f"\n{one['number']}. {one['started_at']}  {one['outcome']}  {one['text'] or ''}")
-        text += [f"   · {sentence}" for sentence in one["did"]]
-        text += [
-            f"   {call['provider']} {call['method']} {call['path']} → {call['status'] or call['error']}"
-            f" in {call['milliseconds']:.0f} ms"
-            for call in one["calls"]
-        ]
+        event = inbox.opener_of(db, row)
+    tried = [_attempt(one) for one in tries]
+    document = syncs.as_json(row) | {
+        "trigger_event": event and {"inbox": event.id, "type": event.event_type, "source": event.source},
+        "tries": tried,
+    }
+    trigger = f"{row.trigger} ({event.event_type}, inbox {event.id})" if event else row.trigger
+    text = [
+        f"Sync {row.id}: {row.kind} {row.subject}, {row.status} since {moment(row.updated_at)}",
+        *facts(
+            [
+                ("Connection", row.connection),
+                ("Trigger", trigger),
+                ("Asked", f"{moment(row.created_at)}, tried {row.runs} time(s) so far"),
+                ("Runs next", _next(row, services.now())),
+                ("Why", f"{row.cause}: {row.text}" if row.cause else row.text),
+                ("Next step", row.next_step),
+            ]
+        ),
+    ]
+    whole, brief = (tried, []) if everything else (tried[-1:], tried[-2::-1])
+    for one in reversed(whole):
+        text += ["", *_whole(one, said=row.text, cut=None if everything else LINES)]
+    if brief:
+        text += ["", "Earlier tries", *_cut([_line(one) for one in brief], EARLIER)]
     return document, text
 
 
@@ -72,41 +114,138 @@ def _attempt(row: Attempt) -> dict[str, Any]:
         "outcome": row.outcome,
         "cause": row.cause,
         "text": row.text,
+        "wanted": row.wanted,
+        "found": row.found,
         "did": row.did,
         "calls": row.calls,
     }
 
 
+def _next(row: Sync, now: datetime) -> str:
+    """When the sync is tried again by itself, and what would bring that forward."""
+    if row.status not in OPEN:
+        return "not any more: a new event about the subject opens a new sync"
+    if row.status == "running":
+        again = ", and once more after that, since something arrived meanwhile" if row.again else ""
+        return f"it is running; should its worker die, another takes over at {moment(row.lease_until)}{again}"
+    wakes = f"as soon as there is {_wish(row.wakes_on)}" if row.wakes_on else None
+    if row.status == "parked":
+        return f"{wakes or 'not by itself'}, or with `connector syncs retry {row.id}`"
+    due = f"at {moment(row.next_attempt_at)}" if row.next_attempt_at > now else "as soon as a worker is free"
+    return ", or ".join(filter(None, (due, wakes)))
+
+
+def _wish(key: str) -> str:
+    """What a sync waits for, in words."""
+    kind, _, name = key.partition(":")
+    if kind == "invoice":
+        return f"a pending invoice of subscription {name}"
+    table_name, _, record = name.partition(":")
+    return f"a mapping of {table_name} {record}" if record else "another mapping of a charge item price"
+
+
+def _whole(one: dict[str, Any], *, said: str | None, cut: int | None) -> list[str]:
+    """One try with all its parts, but for the text that has been `said` above already."""
+    ended = f" to {one['finished_at'][11:19]}" if one["finished_at"] else ""
+    text = one["text"] if one["text"] != said else None
+    lines = [f"Try {one['number']}, {_clock(one['started_at'])}{ended}: {one['outcome']}{f'. {text}' if text else ''}"]
+    for name, sentences in (
+        ("Wanted", one["wanted"]),
+        ("Found", one["found"]),
+        ("Did", one["did"]),
+        ("Calls", _calls(one["calls"])),
+    ):
+        lines += [f"  {name}", *_cut([f"    · {one}" for one in sentences], cut)] if sentences else [f"  {name}: –"]
+    return lines
+
+
+def _calls(calls: Iterable[dict[str, Any]]) -> list[str]:
+    """Each call once in its order of first mention, with how often it was made and how long that took in all."""
+
+    def said(call: dict[str, Any]) -> str:
+        return f"{call['provider']} {call['method']} {call['path']} → {call['status'] or call['error']}"
+
+    made, spent = Counter[str](), Counter[str]()
+    for call in calls:
+        made[said(call)] += 1
+        spent[said(call)] += round(call["milliseconds"])
+    return [f"{one}{f' × {number}' if number > 1 else ''}, {spent[one]} ms" for one, number in made.items()]
+
+
+def _line(one: dict[str, Any]) -> str:
+    said = ": ".join(filter(None, (one["cause"], one["text"])))
+    return f"  {one['number']}. {_clock(one['started_at'])}  {one['outcome']}  {said}".rstrip()
+
+
+def _cut(lines: list[str], most: int | None) -> list[str]:
+    if most is None or len(lines) <= most:
+        return lines
+    indent = lines[0][: len(lines[0]) - len(lines[0].lstrip())]
+    return [*lines[:most], f"{indent}… and {len(lines) - most} more, with --all"]
+
+
+def facts(pairs: Sequence[tuple[str, str | None]]) -> list[str]:
+    """Names and values under each other, without those that there are not."""
+    there = [(name, value) for name, value in pairs if value]
+    return [f"{name:{max(len(one) for one, _ in there)}}  {value}" for name, value in there]
+
+
+def moment(at: datetime | None) -> str | None:
+    """A time for a person."""
+    return f"{at:%Y-%m-%d %H:%M:%S} UTC" if at else None
+
+
+def _clock(text: str) -> str:
+    return str(moment(datetime.fromisoformat(text)))
+
+
 @syncs_group.command("retry")
-@click.argument("sync_id", type=int)
+@click.argument("sync_id", type=ROW, nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="All that the filters name, instead of some by their ids.")
+@click.option("--status", type=click.Choice(HELD_BACK), default="parked", show_default=True, help="With --all.")
+@_filters
+@click.option("--limit", default=1000, show_default=True, type=click.IntRange(1, 10_000), help="With --all.")
+@connection_option
 @click.option("--dry-run", is_flag=True, help="Say what would be queued, change nothing.")
 @output
-def retry_sync(sync_id: int, dry_run: bool) -> Any:
-    """Let a parked, waiting or put-off sync run now; what is in doubt is looked up before anything is sent."""
+def retry_sync(
+    sync_id: tuple[int, ...],
+    everything: bool,
+    status: str,
+    kind: str | None,
+    subject: str | None,
+    cause: str | None,
+    limit: int,
+    connection: str,
+    dry_run: bool,
+) -> Any:
+    """Let a parked, waiting or put-off sync run now; what is in doubt is looked up before anything is sent.
+
+    With --all, every one that the filters name; a retry can be a decision, so that --cause must say for what.
+    """
+    if everything is bool(sync_id):
+        raise click.UsageError("Name the syncs, or say --all.")
     services = wire()
-    now, who = services.now(), audit.actor()
-    if dry_run:
-        with services.reading() as db:
-            row = db.get(Sync, sync_id)
-        if row is None:
-            raise ConnectorError(f"there is no sync {sync_id}")
-        return {"id": sync_id, "status": row.status, "dry_run": True}, f"{row.kind} {row.subject} is {row.status}."
-    with services.transaction() as db:
+    if len(sync_id) == 1:
+        return _retry_one(services, sync_id[0], dry_run=dry_run)
+    if sync_id:
+        return _retry_many(services, _named(services, sync_id), len(sync_id), dry_run=dry_run)
+    if not (cause or dry_run):
+        raise click.UsageError("--all needs --cause: look with --dry-run first at what is there, and at its next step.")
+    wanted = _conditions(connection, status=status, kind=kind, subject=subject, cause=cause)
+    with services.reading() as db:
+        rows = db.scalars(select(Sync).where(*wanted).order_by(Sync.id)).all()
+    return _retry_many(services, rows, limit, dry_run=dry_run)
+
+
+def _retry_one(services: Services, sync_id: int, *, dry_run: bool) -> Any:
+    with services.reading() as db:
         row = db.get(Sync, sync_id)
-        if row is None:
-            raise ConnectorError(f"there is no sync {sync_id}")
-        became = syncs.retry(db, sync_id, who, now)
-        audit.note(
-            db,
-            who=who,
-            action="syncs retry",
-            connection=row.connection,
-            subject=f"{row.kind} {row.subject}",
-            now=now,
-            became=became,
-        )
-        due = syncs.still_due(db, sync_id, now)
-    jobs.enqueue(services.redis, due)
+    if row is None:
+        raise ConnectorError(f"there is no sync {sync_id}")
+    if dry_run:
+        return {"id": sync_id, "status": row.status, "dry_run": True}, f"{row.kind} {row.subject} is {row.status}."
+    [became] = _retry(services, [row]).values()
     said = {
         "queued": "queued",
         "already queued": "queued already",
@@ -116,8 +255,60 @@ def retry_sync(sync_id: int, dry_run: bool) -> Any:
     return {"id": sync_id, "became": became}, f"Sync {sync_id} is {said[became]}."
 
 
+def _named(services: Services, ids: Sequence[int]) -> Sequence[Sync]:
+    with services.reading() as db:
+        rows = db.scalars(select(Sync).where(Sync.id.in_(ids)).order_by(Sync.id)).all()
+    if missing := sorted(set(ids) - {row.id for row in rows}):
+        raise ConnectorError(f"there is no sync {', '.join(map(str, missing))}")
+    return rows
+
+
+def _retry_many(services: Services, rows: Sequence[Sync], limit: int, *, dry_run: bool) -> Any:
+    """The oldest of these that are held back, each queued once however often it is asked for."""
+    now = services.now()
+    held_back = [
+        row for row in rows if row.status in HELD_BACK and (row.status != "pending" or row.next_attempt_at > now)
+    ]
+    chosen = held_back[:limit]
+    counts = Counter((row.kind, row.cause) for row in held_back)
+    document: dict[str, Any] = {
+        "matched": len(held_back),
+        "by_cause": [{"kind": kind, "cause": why, "syncs": count} for (kind, why), count in counts.most_common()],
+        "syncs": [syncs.as_json(row) for row in chosen],
+        "dry_run": dry_run,
+    }
+    left = (
+        f" {len(held_back) - limit} more than --limit {limit}: run it again for those."
+        if len(held_back) > limit
+        else ""
+    )
+    if dry_run:
+        by_cause = [[one["kind"], one["cause"], one["syncs"]] for one in document["by_cause"]]
+        text = [table("By cause", ["kind", "cause", "syncs"], by_cause), _table("Would be retried", document["syncs"])]
+        return document, [*text, f"{len(chosen)} sync(s) would be retried.{left}"]
+    document["became"] = _retry(services, chosen)
+    queued = sum(became == "queued" for became in document["became"].values())
+    return document, f"{queued} sync(s) queued.{left}"
+
+
+def _retry(services: Services, rows: Sequence[Sync]) -> dict[int, str]:
+    """What became of each, with an audit note; those that are due now are queued."""
+    now, who = services.now(), audit.actor()
+    became = {}
+    with services.transaction() as db:
+        for row in rows:
+            became[row.id] = syncs.retry(db, row.id, who, now)
+            audit.note(
+                db, who=who, action="syncs retry", connection=row.connection, subject=f"{row.kind} {row.subject}",
+                now=now, became=became[row.id],
+            )  # fmt: skip
+        due = syncs.mark_queued(db, [sync_id for sync_id, what in became.items() if what == "queued"], now)
+    jobs.enqueue(services.redis, due)
+    return became
+
+
 @syncs_group.command("skip")
-@click.argument("sync_id", type=int)
+@click.argument("sync_id", type=ROW)
 @click.option("--reason", required=True, help="Why it need not be done; kept in the audit log.")
 @output
 def skip_sync(sync_id: int, reason: str) -> Any:

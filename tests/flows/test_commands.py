@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from sqlalchemy import select
+from sqlalchemy import delete, select, update
 
+from connector import mirror, transfers
 from connector.cli import common, main
-from connector.models import AuditEntry
-from tests.flows.conftest import CALLS_PRICE, FEE_PRICE, PRO, SUPPORT, UNMAPPED, World
+from connector.models import AuditEntry, MirroredResource
+from connector.services import Services
+from tests.flows.conftest import CALLS_PRICE, FEE_PRICE, PRO, START, SUPPORT, UNMAPPED, World
 
 Command = Callable[..., Result]
 
@@ -21,7 +23,7 @@ Command = Callable[..., Result]
 def connector(world: World, monkeypatch: pytest.MonkeyPatch) -> Command:
     """Runs `connector …` with this world's services."""
     monkeypatch.setattr(common, "wire", lambda: world.services)
-    for module in ("syncs", "mappings", "bills", "processes"):
+    for module in ("syncs", "mappings", "bills", "processes", "scope"):
         monkeypatch.setattr(f"connector.cli.{module}.wire", lambda: world.services)
     return lambda *words, **options: CliRunner().invoke(main, list(words), **options)
 
@@ -48,6 +50,32 @@ def test_parked_sync_is_listed_shown_with_its_calls_and_retried(world: World, co
     ]
     world.work()
     assert world.sync("customer", "shy").runs == 2
+
+
+def test_several_syncs_are_retried_by_their_ids_each_once(world: World, connector: Command) -> None:
+    for customer_id in ("shy", "coy", "sly"):
+        world.chargebee.create_customer(id=customer_id, company=customer_id)
+    world.chargebee.create_customer(id="fine", email="f@example.test")
+    world.settle()
+    shy, coy, _, fine = (str(world.sync("customer", one).id) for one in ("shy", "coy", "sly", "fine"))
+    words = ("syncs", "retry", shy, coy, fine, "--json")
+    assert [one["id"] for one in document(connector(*words, "--dry-run"))["syncs"]] == [int(shy), int(coy)]
+    assert len(world.syncs(status="parked")) == 3
+    assert document(connector(*words))["became"] == {shy: "queued", coy: "queued"}
+    assert document(connector(*words))["became"] == {}
+    assert [queue.count for queue in world.queues()] == [2, 0]
+    world.work()
+    assert [world.sync("customer", one).runs for one in ("shy", "coy", "sly", "fine")] == [2, 2, 1, 1]
+    with world.services.reading() as db:
+        assert [entry.subject for entry in db.scalars(select(AuditEntry))] == ["customer shy", "customer coy"]
+
+
+def test_nothing_is_retried_when_one_of_the_ids_is_wrong(world: World, connector: Command) -> None:
+    world.chargebee.create_customer(id="shy", company="Shy")
+    world.settle()
+    result = connector("syncs", "retry", str(world.sync("customer", "shy").id), "998", "999")
+    assert (result.exit_code, result.stderr) == (1, "Error: there is no sync 998, 999\n")
+    assert world.sync("customer", "shy").status == "parked"
 
 
 def test_attempt_tells_what_it_did_and_which_calls_it_made(world: World, connector: Command) -> None:
@@ -232,3 +260,89 @@ def test_clock_and_worker_run_once_from_the_command_line(
     assert document(connector("clock", "--once", "--json")) == {"ticked": True}
     assert document(connector("worker", "--queue", "bills", "--burst", "--json"))["worked"] is True
     assert len(world.charges(invoice_id)) == 2
+
+
+def test_scope_is_checked_by_reason_without_asking_anybody(
+    world: World, connector: Command, make_services: Callable[..., Services]
+) -> None:
+    world.sign_up("acme", "sub-1", business_entity_id="eu")
+    world.sign_up("beta", "sub-2", items=(PRO, SUPPORT))
+    world.settle()
+    everything = document(connector("scope", "check", "--json"))
+    assert everything["subscriptions"] == {"in": 2, "out": 0, "reasons": []}
+    assert everything["customers"] == {"in": 2, "out": 0, "reasons": []}
+    assert everything["item_prices"] == {"in": 2, "out": 0, "reasons": []}
+    world.services = make_services(SCOPE_CURRENCIES="EUR", SCOPE_BUSINESS_ENTITIES="eu")
+    world.forget_calls()
+    checked = document(connector("scope", "check", "--json"))
+    assert checked["subscriptions"]["out"] == 2
+    no_entity = "business entity; SCOPE_BUSINESS_ENTITIES asks for eu"
+    other_currency = "currency of the subscription is USD; SCOPE_CURRENCIES asks for EUR"
+    assert [(one["reason"].endswith(no_entity), one["number"]) for one in checked["customers"]["reasons"]] == [
+        (True, 2)
+    ]
+    reasons = {one["reason"]: one["number"] for one in checked["subscriptions"]["reasons"]}
+    assert reasons.pop(other_currency) == 1
+    assert list(reasons.values()) == [1]
+    assert world.calls("chargebee") + world.calls("m3ter") == []
+
+
+def test_scope_names_what_is_left_out_only_when_asked(
+    world: World, connector: Command, make_services: Callable[..., Services]
+) -> None:
+    world.sign_up("acme", "sub-1")
+    world.settle()
+    world.services = make_services(SCOPE_CURRENCIES="EUR")
+    reason = "currency of the subscription is USD; SCOPE_CURRENCIES asks for EUR"
+    assert document(connector("scope", "check", "--json"))["subscriptions"]["reasons"] == [
+        {"reason": reason, "number": 1}
+    ]
+    assert document(connector("scope", "check", "--list", "--json"))["subscriptions"]["reasons"] == [
+        {"reason": reason, "number": 1, "ids": ["sub-1"]}
+    ]
+    assert "sub-1" not in connector("scope", "check").stdout
+    text = connector("scope", "check", "--list").stdout
+    assert reason in text
+    assert "sub-1" in text
+    assert "acme" not in text  # it is in scope
+
+
+def test_subscription_is_judged_with_what_its_customer_says(
+    world: World, connector: Command, make_services: Callable[..., Services]
+) -> None:
+    world.chargebee.create_customer(id="acme", email="a@example.test", cf_metered="yes")
+    world.sign_up("acme", "sub-1")
+    world.sign_up("beta", "sub-2")
+    world.settle()
+    world.services = make_services(SCOPE_CUSTOM_FIELD="cf_metered=yes")
+    checked = document(connector("scope", "check", "--list", "--json"))
+    assert [one["ids"] for one in checked["subscriptions"]["reasons"]] == [["sub-2"]]
+    assert [one["ids"] for one in checked["customers"]["reasons"]] == [["beta"]]
+
+
+def test_item_prices_are_judged_by_the_family_seen_of_each(
+    world: World, connector: Command, make_services: Callable[..., Services]
+) -> None:
+    world.sign_up("acme", "sub-1", items=(PRO, SUPPORT))
+    world.settle()
+    with world.services.transaction() as db:
+        mirror.keep(db, "default", "item_price", {"id": SUPPORT, "item_family_id": "people"}, START)
+        db.execute(delete(MirroredResource).filter_by(resource="item_price", resource_id=PRO))
+    world.services = make_services(SCOPE_ITEM_FAMILIES="saas")
+    checked = document(connector("scope", "check", "--list", "--json"))["item_prices"]
+    assert (checked["in"], checked["out"]) == (0, 2)
+    assert {one["ids"][0]: one["reason"].split(",")[0].split(";")[0] for one in checked["reasons"]} == {
+        PRO: "its family is not known yet",
+        SUPPORT: "its family is people",
+    }
+
+
+def test_scope_leaves_out_other_connections_and_what_was_transferred(world: World, connector: Command) -> None:
+    world.sign_up("acme", "sub-1")
+    world.sign_up("beta", "sub-2")
+    world.settle()
+    with world.services.transaction() as db:
+        transfers.note(db, "default", "subscription", "sub-1", "sub-2", START)
+        db.execute(update(MirroredResource).filter_by(resource_id="beta").values(connection="other"))
+    checked = document(connector("scope", "check", "--json"))
+    assert (checked["customers"]["in"], checked["subscriptions"]["in"]) == (1, 1)
