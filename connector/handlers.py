@@ -49,7 +49,7 @@ class Delivered:
 
     def ask(self, kind: str, subject: str) -> list[int]:
         """Open a sync for the subject, or join the one that is open."""
-        trigger = f"event {self.event_id}"
+        trigger = inbox.trigger_of(self.event_id)
         return [
             syncs.ask(self.db, connection=self.connection, kind=kind, subject=subject, trigger=trigger, now=self.now)
         ]

@@ -12,7 +12,7 @@ import click
 import pytest
 from pydantic import BaseModel
 
-from connector import mappings, settings
+from connector import mapping_files, mappings, settings
 from connector.cli import main
 from connector.handlers import CHARGEBEE, on_nothing
 from connector.settings import Connection, Settings
@@ -134,7 +134,7 @@ def test_the_readme_names_no_setting_that_does_not_exist():
     known |= {f"{name}_FILE" for name in known}
     arguments = {str(one.name).upper() for command in COMMANDS.values() for one in command.params}
     named = set(re.findall(r"\b[A-Z][A-Z0-9]*_[A-Z0-9_]+\b", README))
-    assert named - known - arguments - {"STANDING_CHARGE"} == set()
+    assert named - known - arguments - {*mappings.LINE_ITEM_TYPES} == set()
 
 
 @pytest.mark.parametrize("name", ["CONNECTOR_CONFIG", "_FILE", "[connections.<name>]", "config/connector.toml"])
@@ -183,7 +183,7 @@ def test_the_example_file_works(everything: bool, tmp_path: Path):
 
 
 def test_the_example_mappings_can_be_imported_and_show_every_kind():
-    pairs = mappings.from_csv((ROOT / "config/mappings.example.csv").read_text(encoding="utf-8"))
+    pairs = mapping_files.from_csv((ROOT / "config/mappings.example.csv").read_text(encoding="utf-8"))
     services: Any = SimpleNamespace(connection=lambda name: None)
     assert mappings.checked(services, "default", pairs, check=False) == pairs
     assert {pair.m3ter_entity for pair in pairs} == {*mappings.SET_UP_ENTITIES, "Account"}
