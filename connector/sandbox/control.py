@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # What a person does in the consoles and no API offers, by the name of the method that does it.
 ACTIONS: dict[str, frozenset[str]] = {
-    "chargebee": frozenset({"pay_invoice", "resend_event"}),
+    "chargebee": frozenset({"announce", "pay_invoice", "resend_event"}),
     "m3ter": frozenset({"add_line", "expire_tokens"}),
 }
 
