@@ -11,11 +11,37 @@ from tests.flows.conftest import World, signed
 PAYLOADS = Path(__file__).parent.parent / "payloads"
 
 
-# The kind of sync that an event opens where its name does not say it.
+# The kinds of sync that an event opens where its name does not say it.
 OPENS: dict[str, list[str]] = {
-    "pending_invoice_created": [],
+    "hierarchy_created": ["customer"],
+    "hierarchy_deleted": ["customer"],
+    "customer_deleted": ["customer", "subscription"],
     "billing.bill.updated": ["bill"],
     "notification": ["bill"],
+    "item_price_created": [],
+    "item_price_updated": [],
+    "item_price_deleted": [],
+    "pending_invoice_created": [],
+    "invoice_generated": [],
+    "subscription_ramp_created": [],
+    "subscription_ramp_updated": [],
+    "subscription_ramp_drafted": [],
+    "subscription_ramp_deleted": [],
+    "subscription_trial_end_reminder": [],
+    "subscription_cancellation_reminder": [],
+    "subscription_renewal_reminder": [],
+    "subscription_advance_invoice_schedule_added": [],
+    "subscription_advance_invoice_schedule_updated": [],
+    "subscription_advance_invoice_schedule_removed": [],
+    "subscription_shipping_address_updated": [],
+    "subscription_entitlements_created": [],
+    "subscription_entitlements_updated": [],
+    "mrr_updated": [],
+    "contract_term_created": [],
+    "contract_term_renewed": [],
+    "contract_term_terminated": [],
+    "contract_term_completed": [],
+    "contract_term_cancelled": [],
 }
 
 
