@@ -212,6 +212,16 @@ def move(services: Services, run: Run, one: Current, *, start: datetime, end: da
     _note_live(services, one.id, moved)
 
 
+def rebill(services: Services, run: Run, one: Current, bill_epoch: date) -> None:
+    """Give a standing account plan another day for its first bill."""
+    services.connection(run.connection).m3ter.change_account_plan(
+        str(one.m3ter_id), start=one.start, end=one.end, bill_epoch=bill_epoch
+    )
+    run.note(f"account plan {one.code} is now billed on {bill_epoch} first")
+    with services.transaction() as db:
+        db.execute(update(AccountPlan).where(AccountPlan.id == one.id).values(bill_epoch=bill_epoch))
+
+
 def remove(services: Services, run: Run, one: Current) -> None:
     """Take a plan that was never billed out of m3ter, and its mappings out of both systems."""
     m3ter = services.connection(run.connection).m3ter

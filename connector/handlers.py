@@ -1,7 +1,7 @@
 """What each event means: event type → function, and what each kind of sync does: kind → function."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -36,6 +36,7 @@ class Delivered:
     event_id: str
     content: dict[str, Any]
     now: datetime
+    remarks: list[str] = field(default_factory=list)
 
     def keep(self, resource: str, backdated: Backdated | None = None) -> str | None:
         """The id under which this resource of the event lives, its state kept in the mirror; None when it has none."""
@@ -157,6 +158,14 @@ def on_item_price(event: Delivered) -> list[int]:
     return []
 
 
+def on_advance_invoices(event: Delivered) -> list[int]:
+    """Say on the event that terms are invoiced in advance: then a bill may wait for an invoice that does not come."""
+    event.remarks.append(
+        "terms are invoiced in advance: renewal invoices may not come each term, and bills may wait for them"
+    )
+    return []
+
+
 def on_nothing(event: Delivered) -> list[int]:
     """Nothing that m3ter bills by has changed, or it has not yet: the event that says so comes when it does."""
     return []
@@ -238,9 +247,9 @@ CHARGEBEE: dict[str, Handler] = {
     "subscription_trial_end_reminder": on_nothing,
     "subscription_cancellation_reminder": on_nothing,
     "subscription_renewal_reminder": on_nothing,
-    "subscription_advance_invoice_schedule_added": on_nothing,
-    "subscription_advance_invoice_schedule_updated": on_nothing,
-    "subscription_advance_invoice_schedule_removed": on_nothing,
+    "subscription_advance_invoice_schedule_added": on_advance_invoices,
+    "subscription_advance_invoice_schedule_updated": on_advance_invoices,
+    "subscription_advance_invoice_schedule_removed": on_advance_invoices,
     "subscription_shipping_address_updated": on_nothing,
     "subscription_entitlements_created": on_nothing,
     "subscription_entitlements_updated": on_nothing,
@@ -272,6 +281,7 @@ def dispatch(db: Session, row: InboxEvent, now: datetime) -> list[int]:
         return []
     found = inbox.read_json(row.body)
     content = found["content"] if row.source == "chargebee" else found
-    asked = handler(Delivered(db, row.connection, row.event_id, content, now))
-    row.status = "done"
+    event = Delivered(db, row.connection, row.event_id, content, now)
+    asked = handler(event)
+    row.status, row.reason = "done", "; ".join(event.remarks) or None
     return asked

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, date, datetime
 
 from connector.account_plans import Current, Interval, span
 from connector.errors import Parked
@@ -43,6 +43,17 @@ class Move:
 
 
 @dataclass(frozen=True)
+class Rebill:
+    """Give a standing account plan another day for its first bill."""
+
+    current: Current
+    bill_epoch: date
+
+    def __str__(self) -> str:
+        return f"bill {self.current} on {self.bill_epoch} first"
+
+
+@dataclass(frozen=True)
 class Remove:
     """Take away an account plan of whose time nothing is left."""
 
@@ -52,7 +63,7 @@ class Remove:
         return f"remove {self.current}"
 
 
-Change = Create | Replace | Move | Remove
+Change = Create | Replace | Move | Rebill | Remove
 
 
 def plan_changes(wanted: Wanted, current: Sequence[Current]) -> list[Change]:
@@ -73,6 +84,11 @@ def plan_changes(wanted: Wanted, current: Sequence[Current]) -> list[Change]:
             "wrong, then `connector syncs retry`.",
         )
     moves = [Move(one, want.start, want.end) for one, want in pairs if (one.start, one.end) != (want.start, want.end)]
+    rebills = [
+        Rebill(one, want.bill_epoch)
+        for one, want in pairs
+        if one.bill_epoch is not None and want.bill_epoch is not None and one.bill_epoch != want.bill_epoch
+    ]
     replaces: list[Change] = []
     for want in list(new):
         ending = next((move for move in moves if _hands_over(move, want)), None)
@@ -83,7 +99,7 @@ def plan_changes(wanted: Wanted, current: Sequence[Current]) -> list[Change]:
     kept = [Move(move.current, *_common(move)) for move in moves]
     gives_way = [move for move in kept if (move.start, move.end) != (move.current.start, move.current.end)]
     grows = [move for move in moves if move not in kept]
-    return [*map(Remove, left_over), *gives_way, *replaces, *(Create(want) for want in new), *grows]
+    return [*map(Remove, left_over), *gives_way, *replaces, *(Create(want) for want in new), *grows, *rebills]
 
 
 def gives_way(change: Change) -> bool:
@@ -103,6 +119,9 @@ def reaches_back_to(change: Change) -> datetime:
             return wanted.start
         case Remove(current):
             return current.start
+        case Rebill(current, bill_epoch):
+            first = min(filter(None, (current.bill_epoch, bill_epoch)))
+            return datetime(first.year, first.month, first.day, tzinfo=UTC)
         case Move(current, start, end):
             moved = [
                 moment for pair in ((current.start, start), (current.end, end)) if pair[0] != pair[1] for moment in pair

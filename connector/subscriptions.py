@@ -11,7 +11,17 @@ from connector.account_plans import Current
 from connector.clients.chargebee import Subscription
 from connector.customers import accounts_that_pay, ensure_account, only_worker_at
 from connector.errors import NotFound, OutOfScope, Parked
-from connector.plan_changes import Change, Create, Move, Remove, Replace, gives_way, plan_changes, reaches_back_to
+from connector.plan_changes import (
+    Change,
+    Create,
+    Move,
+    Rebill,
+    Remove,
+    Replace,
+    gives_way,
+    plan_changes,
+    reaches_back_to,
+)
 from connector.services import Services
 from connector.settings import Connection
 from connector.syncs import Run
@@ -209,6 +219,8 @@ def apply_change(services: Services, run: Run, change: Change) -> None:
             account_plans.remove(services, run, current)
         case Move(current, start, end):
             account_plans.move(services, run, current, start=start, end=end)
+        case Rebill(current, bill_epoch):
+            account_plans.rebill(services, run, current, bill_epoch)
         case Replace(current, wanted):
             new = account_plans.plan(services, run, current.account_id, wanted)
             account_plans.replace(services, run, current, new)

@@ -90,7 +90,7 @@ def stretches(history: Sequence[Subscription], metering: Metering) -> list[Stret
             standing = found.setdefault(name, [])
             goes_on = standing and standing[-1].end == start and standing[-1].customer_id == state.customer_id
             if goes_on and not standing[-1].is_empty and not (metering.every_change and before.get(name) != item):
-                standing[-1] = replace(standing[-1], end=stop)
+                standing[-1] = replace(standing[-1], end=stop, bill_epoch=_newer_epoch(standing[-1], one, metering))
             else:
                 standing.append(one)
         before = items
@@ -166,6 +166,13 @@ def _bill_epoch(state: Subscription, start: datetime, metering: Metering) -> dat
     if not metering.bill_by_term or end is None or end <= start:
         return None
     return end.astimezone(metering.zone).date()
+
+
+def _newer_epoch(standing: Stretch, one: Stretch, metering: Metering) -> date | None:
+    """The first bill's day may move until it has come: a trial is extended, or ends early."""
+    if standing.bill_epoch is None or one.start.astimezone(metering.zone).date() >= standing.bill_epoch:
+        return standing.bill_epoch
+    return one.bill_epoch or standing.bill_epoch
 
 
 def _earlier(one: datetime | None, other: datetime | None) -> datetime | None:

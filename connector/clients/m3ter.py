@@ -135,13 +135,17 @@ class M3terClient:
             old, new = both.object("originalAccountPlan"), both.object("newAccountPlan")
             return AccountPlan.from_json(old), AccountPlan.from_json(new)
 
-    def change_account_plan(self, account_plan_id: str, *, start: datetime, end: datetime | None) -> AccountPlan:
-        """The account plan from `start` to `end` (None: open); nothing is sent where it runs so already.
+    def change_account_plan(
+        self, account_plan_id: str, *, start: datetime, end: datetime | None, bill_epoch: date | None = None
+    ) -> AccountPlan:
+        """The account plan from `start` to `end` (None: open), first billed on `bill_epoch` (None: as it is).
+
+        Nothing is sent where it is so already.
 
         m3ter API: AccountPlan > Update AccountPlan
         """
         times = {"startDate": start, "endDate": end}
-        raw = self._change("account_plans.update", "accountplans", account_plan_id, lambda kept: _timed(kept, times))
+        raw = self._change("account_plans.update", "accountplans", account_plan_id, lambda kept: _timed(kept, times, bill_epoch))
         with after_a_write():
             return AccountPlan.from_json(raw)
 
@@ -385,8 +389,10 @@ def _merged(kept: Raw, fields: Mapping[str, Any]) -> Raw:
     return {name: value for name, value in _without_none(merged).items() if name not in READ_ONLY}
 
 
-def _timed(kept: Raw, times: Mapping[str, datetime | None]) -> Raw:
+def _timed(kept: Raw, times: Mapping[str, datetime | None], bill_epoch: date | None) -> Raw:
     """The account plan with these times; one that is the same instant stays as m3ter writes it."""
+    if bill_epoch is not None:
+        kept = {**kept, "billEpoch": bill_epoch.isoformat()}
     fields = Fields("m3ter account plan", kept)
     moved = {name: time for name, time in times.items() if fields.iso_time_or_none(name) != time}
     return _without_none({**kept, **{name: None if time is None else _iso(time) for name, time in moved.items()}})

@@ -166,11 +166,13 @@ CASES: dict[str, Case] = {
         subscribe_other(start_date=JAN_2, trial_end=FEB_1),
         lambda site: site.extend_trial("sub-2", JAN_3),
         stands=with_other_since("01-02"),
+        calls=PLAN_MOVED,
     ),
     "subscription_trial_extended": case(
         subscribe_other(trial_end=FEB_1),
         lambda site: site.extend_trial("sub-2", FEB_2),
         stands=with_other_since("01-11"),
+        calls=PLAN_MOVED,
     ),
     "subscription_changed": case(change(item_price_ids=[SCALE]), stands=SCALED, calls=PLAN_REPLACED),
     "subscription_changes_scheduled": case(change(item_price_ids=[SCALE], end_of_term=True)),

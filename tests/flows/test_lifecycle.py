@@ -6,8 +6,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import update
 
-from connector.models import Transfer
+from connector.models import Sync, Transfer
 from connector.services import Services
 from tests.flows.conftest import PRO, SCALE, SUPPORT, UNMAPPED, World
 
@@ -208,6 +209,45 @@ def test_a_cancellation_after_the_billed_time_is_made_at_once(world: World) -> N
     assert world.periods() == [("pro", START, "2026-02-01T06:00:00Z")]
 
 
+def test_a_change_after_the_billed_time_is_made_at_once(world: World) -> None:
+    world.sign_up()
+    world.settle()
+    billed_january(world)
+    world.chargebee.update_subscription("sub-1", item_price_ids=[SCALE])
+    world.settle()
+    assert world.periods() == [("pro", START, "2026-02-01T06:00:00Z"), ("scale", "2026-02-01T06:00:00Z", None)]
+
+
+def test_a_retry_after_another_cause_does_not_let_billed_time_be_changed(world: World) -> None:
+    world.box.advance(to=JAN_10)
+    world.sign_up()
+    world.settle()
+    billed_january(world)
+    world.chargebee.cancel_subscription("sub-1", cancel_at=seconds(JAN_20))
+    world.settle()
+    parked = world.sync("subscription", "sub-1")
+    with world.services.transaction() as db:
+        db.execute(update(Sync).where(Sync.id == parked.id).values(cause="rejected"))
+    world.retry(parked.id)
+    assert world.sync("subscription", "sub-1").cause == "billed_period"
+    assert world.periods() == [("pro", "2026-01-10T09:30:00Z", None)]
+
+
+def test_time_that_was_billed_to_the_parent_is_billed_time_of_the_child(world: World) -> None:
+    world.box.advance(to=JAN_10)
+    world.sign_up()
+    world.chargebee.create_customer(id="holding", email="holding@example.test")
+    world.chargebee.relate_customer("acme", parent_id="holding", invoice_owner_id="holding")
+    world.settle()
+    world.box.advance(to=FEB_1)
+    world.settle()
+    world.bill(customer_id="holding")
+    world.poll()
+    world.chargebee.cancel_subscription("sub-1", cancel_at=seconds(JAN_20))
+    world.settle()
+    assert world.sync("subscription", "sub-1").cause == "billed_period"
+
+
 def test_a_bill_that_no_poll_has_seen_is_asked_for_before_the_past_is_changed(world: World) -> None:
     world.sign_up()
     world.settle()
@@ -403,6 +443,20 @@ def test_a_subscription_with_plans_that_leaves_the_scope_parks(
     world.settle()
     assert world.sync("subscription", "sub-1").cause == "left_scope"
     assert world.periods() == [("pro", START, None)]
+
+
+def test_a_subscription_whose_plans_have_ended_may_leave_the_scope(
+    world: World, make_services: Callable[..., Services]
+) -> None:
+    world.sign_up()
+    world.box.advance(to=JAN_15)
+    world.chargebee.cancel_subscription("sub-1")
+    world.settle()
+    world.services = make_services(SCOPE_CURRENCIES="EUR")
+    world.chargebee.delete_subscription("sub-1")
+    world.settle()
+    out = world.sync("subscription", "sub-1")
+    assert (out.status, out.cause) == ("succeeded", "out_of_scope")
 
 
 def test_items_of_other_families_are_left_out(world: World, make_services: Callable[..., Services]) -> None:

@@ -15,7 +15,17 @@ from connector.clients.chargebee import Subscription
 from connector.errors import Parked
 from connector.mappings import PlanChoice, PlanChoices
 from connector.models import ALWAYS
-from connector.plan_changes import Change, Create, Move, Remove, Replace, gives_way, plan_changes, reaches_back_to
+from connector.plan_changes import (
+    Change,
+    Create,
+    Move,
+    Rebill,
+    Remove,
+    Replace,
+    gives_way,
+    plan_changes,
+    reaches_back_to,
+)
 from connector.timelines import Metering, Stretch, Wanted, wanted_plans
 from tests.builders import ADDON, APR, BASIC, FEB, JAN, MAR, MAY, PLANS, PRO, current_plan, interval, subscription
 from tests.rules.lifecycles import Life, lives
@@ -140,6 +150,9 @@ def test_the_changes_are_these(wanted, current, changes):
         pytest.param([], [BASIC_NOW], id="no plan is wanted any more"),
         pytest.param([interval(PRO, JAN)], [BASIC_NOW], id="another plan is wanted from the same moment"),
         pytest.param([interval(BASIC, JAN)], [BASIC_THEN, current_plan(BASIC, MAR)], id="one period less is wanted"),
+        pytest.param(
+            [interval(BASIC, JAN)], [BASIC_NOW, replace(BASIC_NOW, id=2, code="twice")], id="one stands twice"
+        ),
     ],
 )
 def test_a_plan_for_which_the_history_has_no_period_parks_by_its_code(wanted, current):
@@ -295,6 +308,21 @@ def test_any_plans_of_one_product_become_any_others_or_all_are_left_as_they_are(
         assert m3ter.periods() == before
 
 
+@pytest.mark.parametrize(
+    ("stands", "wanted", "changes"),
+    [
+        (FEB.date(), MAR.date(), [MAR.date()]),
+        (FEB.date(), FEB.date(), []),
+        (None, MAR.date(), []),
+        (FEB.date(), None, []),
+    ],
+)
+def test_a_plans_first_bill_follows_its_subscription_where_it_did_before(stands, wanted, changes):
+    current = replace(BASIC_NOW, bill_epoch=stands)
+    found = plan_changes(wanting(interval(BASIC, JAN, bill_epoch=wanted)), [current])
+    assert found == [Rebill(current, day) for day in changes]
+
+
 JAN_2 = JAN + DAY
 
 
@@ -368,6 +396,9 @@ def test_an_item_that_is_mapped_anew_gets_the_plan_that_it_means_now(choices, ch
         pytest.param(Move(BASIC_THEN, JAN, None), FEB, False, id="no end any more: the one it had"),
         pytest.param(Move(PRO_SINCE, MAR, None), FEB, True, id="a later start: the one it had"),
         pytest.param(Move(PRO_SINCE, JAN_20, None), JAN_20, False, id="an earlier start: the new one"),
+        pytest.param(
+            Rebill(replace(BASIC_NOW, bill_epoch=MAR.date()), FEB.date()), FEB, False, id="a first bill's day"
+        ),
     ],
 )
 def test_how_far_a_change_reaches_back(change, since, takes_only):

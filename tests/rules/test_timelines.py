@@ -493,6 +493,23 @@ def test_the_first_bill_of_a_plan_is_due_when_the_subscription_is_invoiced(state
     assert [one.bill_epoch for one in plans_of([state], **metering)] == [epoch]
 
 
+@pytest.mark.parametrize(
+    ("later", "epoch"),
+    [
+        pytest.param(subscription(updated_at=MIDDLE, **TRIAL | {"trial_end": MAR}), date(2026, 3, 1), id="extended"),
+        pytest.param(
+            subscription(updated_at=MIDDLE, activated_at=MIDDLE, current_term_start=MIDDLE, current_term_end=MAR),
+            date(2026, 3, 1), id="ended early: the end of the first term",
+        ),
+        pytest.param(
+            subscription(updated_at=FEB, activated_at=FEB, **FEBRUARY), date(2026, 2, 1), id="over: its first bill has come"
+        ),
+    ],
+)  # fmt: skip
+def test_the_first_bill_follows_a_trial_that_moves(later, epoch):
+    assert [one.bill_epoch for one in plans_of([subscription(**TRIAL), later])] == [epoch]
+
+
 def test_a_plan_that_starts_within_a_term_is_billed_with_that_term():
     states = [subscription(), subscription(PRO, updated_at=MIDDLE)]
     assert [one.bill_epoch for one in plans_of(states)] == [date(2026, 2, 1)] * 2
