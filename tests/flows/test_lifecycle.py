@@ -129,7 +129,10 @@ def test_plans_are_billed_on_the_days_of_the_term(world: World, make_services: C
     world.box.advance(to=JAN_10)
     world.sign_up()
     world.settle()
-    assert [plan["billEpoch"] for plan in world.plans()] == ["2026-02-10"]
+    world.box.advance(to=JAN_15)
+    world.chargebee.update_subscription("sub-1", item_price_ids=[SCALE])
+    world.settle()
+    assert [plan["billEpoch"] for plan in world.plans()] == ["2026-02-10", "2026-02-10"]
     world.services = make_services(PLAN_BILL_EPOCH="organization")
     world.sign_up("other", "sub-2")
     world.settle()

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from threading import Barrier, Thread
@@ -14,9 +15,12 @@ from sqlalchemy import Table, select
 from connector import catch_up, database, handlers, jobs, mirror, syncs
 from connector.clients.http import Http
 from connector.clients.m3ter import M3terClient
+from connector.customers import only_worker_at
+from connector.errors import Waiting
 from connector.mappings import PlanChoices
 from connector.models import Base
 from connector.sandbox.chargebee.errors import Refused
+from connector.syncs import Run
 from connector.timelines import Metering, wanted_plans
 from tests.flows.conftest import PRO, SCALE, UNMAPPED, World
 
@@ -69,6 +73,19 @@ def test_a_worker_that_finds_another_one_at_its_customer_leaves_and_comes_back(
     world.wait(minutes=1)
     assert standing(world)[:2] == (["acme"], [("pro", "2026-01-01T00:00:00Z", None)])
     assert len(world.calls("m3ter", "create_account")) == 1
+
+
+def test_a_worker_may_come_to_its_own_customer_twice(world: World) -> None:
+    """As where a subscription moved from a customer to one below it: both are its customers, and one has the other above."""
+    run = Run(
+        sync_id=1, attempt_id=1, connection="default", kind="subscription", subject="sub-1", attempts=1, fence=1,
+        deadline=world.services.now() + timedelta(hours=1),
+    )  # fmt: skip
+    with only_worker_at(world.services, run, "acme"), only_worker_at(world.services, run, "acme"):
+        pass
+    other = replace(run, sync_id=2, holds=set())
+    with only_worker_at(world.services, run, "acme"), pytest.raises(Waiting):
+        only_worker_at(world.services, other, "acme").__enter__()
 
 
 def test_many_workers_at_one_customer_make_everything_once(world: World) -> None:
