@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import update
 
+from connector import mirror, syncs
 from connector.models import Sync, Transfer
 from connector.services import Services
 from tests.flows.conftest import PRO, SCALE, SUPPORT, UNMAPPED, World
@@ -394,10 +395,24 @@ def test_hierarchies_are_left_alone_where_the_settings_say_so(
     assert "parentAccountId" not in world.m3ter.account_by_code("acme")
 
 
+def test_two_customers_that_each_seem_to_be_above_the_other_become_accounts_all_the_same(world: World) -> None:
+    world.chargebee.create_customer(id="holding", email="holding@example.test")
+    world.sign_up()
+    with world.services.transaction() as db:
+        for customer_id, parent_id in (("acme", "holding"), ("holding", "acme")):
+            body = world.chargebee.customers[customer_id] | {"relationship": {"parent_id": parent_id}}
+            mirror.keep(db, "default", "customer", body, world.services.now())
+        syncs.ask(db, connection="default", kind="customer", subject="acme", trigger="test", now=world.services.now())
+    world.work()
+    assert "parentAccountId" not in world.m3ter.account_by_code("holding")
+    assert world.m3ter.account_by_code("acme")["parentAccountId"] == world.m3ter.account_by_code("holding")["id"]
+
+
 def test_the_account_of_a_deleted_customer_stays_for_its_bills_and_its_plans_end(world: World) -> None:
     world.sign_up()
     world.settle()
     world.box.advance(to=JAN_15)
+    world.chargebee.customers["acme"]["company"] = "Nobody"
     world.chargebee.delete_customer("acme")
     world.settle()
     assert world.periods() == [("pro", START, "2026-01-15T09:30:00Z")]
