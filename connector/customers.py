@@ -78,6 +78,7 @@ def ensure_account(services: Services, run: Run, customer_id: str, below: tuple[
     if settings.account_hierarchy == "mirror":
         fields["parentAccountId"] = _parent_account(services, run, customer, (*below, customer_id))
     digest = hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+    _say(run, customer_id, fields, known, up_to_date=row is not None and row.fields_sha256 == digest)
     if row is None or known is None:
         code = codes.code(customer_id) if row is None else row.code
         known = _create(services, run, customer_id, {**fields, "code": code}, digest, tried_before=row is not None)
@@ -85,6 +86,16 @@ def ensure_account(services: Services, run: Run, customer_id: str, below: tuple[
         _update(services, run, known, fields, digest)
     mappings.record(services, run.connection, Pair("Account", known, "Customer", customer_id))
     return known
+
+
+def _say(run: Run, customer_id: str, fields: dict[str, Any], known: str | None, *, up_to_date: bool) -> None:
+    """Note for a person what account the customer is to have, and has; who the customer is stays out of it."""
+    below = f", below account {fields['parentAccountId']}" if fields.get("parentAccountId") else ""
+    run.wanted.append(f"an account in {fields.get('currency', 'any currency')} for customer {customer_id}{below}")
+    if known is None:
+        run.found.append("none that we have made or mapped")
+    else:
+        run.found.append(f"account {known}, {'told all of that' if up_to_date else 'last told something else'}")
 
 
 def _parent_account(services: Services, run: Run, customer: Customer, below: tuple[str, ...]) -> str | None:

@@ -376,6 +376,19 @@ def test_a_customer_whose_invoices_go_to_its_parent_becomes_a_child_account(worl
     assert "parentAccountId" not in world.m3ter.account_by_code("acme")
 
 
+def test_a_sync_says_what_account_it_wanted_and_found(world: World) -> None:
+    world.sign_up()
+    world.settle()
+    [tried] = world.attempts(world.sync("customer", "acme").id)
+    assert (tried.wanted, tried.found) == (
+        ["an account in USD for customer acme"],
+        ["none that we have made or mapped"],
+    )
+    [tried] = world.attempts(world.sync("subscription", "sub-1").id)
+    assert tried.wanted[0].startswith(f"{PRO} as plan ")
+    assert "told all of that" in tried.found[0]
+
+
 def test_a_customer_that_pays_its_own_invoices_stays_an_account_of_its_own(world: World) -> None:
     world.sign_up()
     world.chargebee.create_customer(id="holding", email="holding@example.test")
