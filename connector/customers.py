@@ -91,7 +91,10 @@ def ensure_account(services: Services, run: Run, customer_id: str, below: tuple[
 def _say(run: Run, customer_id: str, fields: dict[str, Any], known: str | None, *, up_to_date: bool) -> None:
     """Note for a person what account the customer is to have, and has; who the customer is stays out of it."""
     below = f", below account {fields['parentAccountId']}" if fields.get("parentAccountId") else ""
-    run.wanted.append(f"an account in {fields.get('currency', 'any currency')} for customer {customer_id}{below}")
+    wanted = f"an account in {fields.get('currency', 'any currency')} for customer {customer_id}{below}"
+    if wanted in run.wanted:
+        return
+    run.wanted.append(wanted)
     if known is None:
         run.found.append("none that we have made or mapped")
     else:

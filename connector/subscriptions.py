@@ -67,7 +67,7 @@ def _history(services: Services, run: Run) -> tuple[Subscription, ...]:
         settled = mirror.newest(db, run.connection, "subscription", run.subject) is not None
         history = mirror.history(db, run.connection, run.subject)
     if settled and history:
-        return history
+        return _with_live_customers(services, run, history)
     try:
         answer = services.connection(run.connection).chargebee.retrieve_subscription(run.subject)
     except NotFound:
@@ -77,6 +77,25 @@ def _history(services: Services, run: Run) -> tuple[Subscription, ...]:
         for resource in ("customer", "subscription"):
             if resource in answer:
                 mirror.keep(db, run.connection, resource, answer[resource], services.now(), settled=True)
+        history = mirror.history(db, run.connection, run.subject)
+    return _with_live_customers(services, run, history)
+
+
+def _with_live_customers(services: Services, run: Run, history: tuple[Subscription, ...]) -> tuple[Subscription, ...]:
+    """The same states; of a transferred subscription, Chargebee is asked whether its customers are one and the same.
+
+    A subscription goes to another business entity with its customer, but the event that says so may come later.
+    """
+    before = {state.customer_id for state in history} - {history[-1].customer_id} if history else set()
+    with services.reading() as db:
+        if not before or not transfers.came_by_transfer(db, run.connection, "subscription", run.subject):
+            return history
+    for customer_id in sorted(before):
+        body = services.connection(run.connection).chargebee.retrieve_customer(customer_id)
+        run.note(f"asked Chargebee where customer {customer_id} lives")
+        with services.transaction() as db:
+            mirror.keep(db, run.connection, "customer", body, services.now(), settled=True)
+    with services.reading() as db:
         return mirror.history(db, run.connection, run.subject)
 
 

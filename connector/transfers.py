@@ -37,6 +37,12 @@ def live_id(db: Session, connection: str, resource: str, old_id: str) -> str:
     return live_ids(db, connection, resource, [old_id])[old_id]
 
 
+def came_by_transfer(db: Session, connection: str, resource: str, live_id: str) -> bool:
+    """Whether this is the live copy of something that had another id before."""
+    row = select(Transfer.id).filter_by(connection=connection, resource=resource, live_id=live_id)
+    return db.scalar(row) is not None
+
+
 def note(db: Session, connection: str, resource: str, old_id: str, live_id: str, now: datetime) -> None:
     """From now on everything that we keep of the old record is the live one's; doing it twice changes nothing."""
     if old_id == live_ids(db, connection, resource, [live_id])[live_id]:
