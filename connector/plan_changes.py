@@ -1,7 +1,7 @@
 """What makes the standing account plans of one subscription equal the wanted ones, in an order that never overlaps."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 
 from connector.account_plans import Current, Interval, span
@@ -44,7 +44,7 @@ class Move:
 
 @dataclass(frozen=True)
 class Rebill:
-    """Give a standing account plan another day for its first bill."""
+    """Give an account plan, as it stands after all other changes, another day for its first bill."""
 
     current: Current
     bill_epoch: date
@@ -85,7 +85,7 @@ def plan_changes(wanted: Wanted, current: Sequence[Current]) -> list[Change]:
         )
     moves = [Move(one, want.start, want.end) for one, want in pairs if (one.start, one.end) != (want.start, want.end)]
     rebills = [
-        Rebill(one, want.bill_epoch)
+        Rebill(replace(one, start=want.start, end=want.end), want.bill_epoch)
         for one, want in pairs
         if one.bill_epoch is not None and want.bill_epoch is not None and one.bill_epoch != want.bill_epoch
     ]
@@ -120,8 +120,8 @@ def reaches_back_to(change: Change) -> datetime:
         case Remove(current):
             return current.start
         case Rebill(current, bill_epoch):
-            first = min(filter(None, (current.bill_epoch, bill_epoch)))
-            return datetime(first.year, first.month, first.day, tzinfo=UTC)
+            later = max(filter(None, (current.bill_epoch, bill_epoch)))
+            return datetime(later.year, later.month, later.day, tzinfo=UTC)
         case Move(current, start, end):
             moved = [
                 moment for pair in ((current.start, start), (current.end, end)) if pair[0] != pair[1] for moment in pair
