@@ -323,6 +323,13 @@ def test_a_plans_first_bill_follows_its_subscription_where_it_did_before(stands,
     assert found == [Rebill(current, day) for day in changes]
 
 
+def test_a_plan_that_ends_and_is_billed_on_another_day_keeps_its_new_end():
+    current = replace(BASIC_NOW, bill_epoch=FEB.date())
+    ended = interval(BASIC, JAN, FEB, bill_epoch=MAR.date())
+    found = plan_changes(wanting(ended, interval(PRO, FEB)), [current])
+    assert found == [Replace(current, interval(PRO, FEB)), Rebill(replace(current, end=FEB), MAR.date())]
+
+
 JAN_2 = JAN + DAY
 
 
@@ -397,7 +404,7 @@ def test_an_item_that_is_mapped_anew_gets_the_plan_that_it_means_now(choices, ch
         pytest.param(Move(PRO_SINCE, MAR, None), FEB, True, id="a later start: the one it had"),
         pytest.param(Move(PRO_SINCE, JAN_20, None), JAN_20, False, id="an earlier start: the new one"),
         pytest.param(
-            Rebill(replace(BASIC_NOW, bill_epoch=MAR.date()), FEB.date()), FEB, False, id="a first bill's day"
+            Rebill(replace(BASIC_NOW, bill_epoch=MAR.date()), FEB.date()), MAR, False, id="a first bill's day"
         ),
     ],
 )
