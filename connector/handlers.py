@@ -89,7 +89,7 @@ def on_subscription(event: Delivered) -> list[int]:
 
 def on_backdated_change(event: Delivered) -> list[int]:
     """As any change, but it holds since the time that the event's charges and credits begin, if they agree on one."""
-    return _on_subscription(event, Backdated(_changed_since(event.content)))
+    return _on_subscription(event, Backdated(changed_since(event.content)))
 
 
 def _on_subscription(event: Delivered, backdated: Backdated | None) -> list[int]:
@@ -100,7 +100,7 @@ def _on_subscription(event: Delivered, backdated: Backdated | None) -> list[int]
     return event.ask("subscription", subscription_id) + on_invoice_beside(event)
 
 
-def _changed_since(content: dict[str, Any]) -> datetime | None:
+def changed_since(content: dict[str, Any]) -> datetime | None:
     """The start of all prorated lines that the change put on an invoice or credit note, when it is one and the same."""
     term_start, made_at = (content["subscription"].get(name) for name in ("current_term_start", "updated_at"))
     invoice, credit_notes = content.get("invoice") or {}, content.get("credit_notes") or []
