@@ -2,13 +2,16 @@
 PYTHON ?= python3
 PIP_INSTALL = bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement
 
-.PHONY: demo test check run format bench lock clean
+.PHONY: demo test chaos check run format bench lock clean
 
 demo: .venv/run
 	.venv/bin/connector demo
 
 test: check
 	.venv/bin/pytest -n auto
+
+chaos: .venv/dev
+	.venv/bin/pytest -n0 -s --database sqlite tests/chaos/killed_bills.py
 
 check: .venv/dev
 	.venv/bin/ruff format --check .

@@ -193,7 +193,8 @@ def on_invoice_closed(event: Delivered) -> list[int]:
     if event.keep("invoice") is None:
         raise Unusable("the event has no invoice")
     bills = final.adopt(event.db, event.connection, Invoice.from_json(event.content["invoice"]))
-    return [sync for bill_id in bills for sync in event.ask("receipt", bill_id)]
+    woken = syncs.wake(event.db, event.connection, [final.close_wish(one) for one in bills], event.now)
+    return woken + [sync for bill_id in bills for sync in event.ask("receipt", bill_id)]
 
 
 def on_bill(event: Delivered) -> list[int]:

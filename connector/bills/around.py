@@ -1,5 +1,6 @@
 """What a bill's plan depends on beside the bill, read from our tables and from Chargebee."""
 
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -41,9 +42,20 @@ def surroundings(services: Services, connected: Connected, bill: Bill) -> Surrou
             policies=policies(connected.settings),
         )
     pending = _pending(services, connected, sorted(subscriptions_billed(bill, around)), around)
+    invoice_ids = {one.id for found in pending.values() for one in found}
     with services.reading() as db:
-        ours = ledger.our_lines(db, connected.name, {one.id for found in pending.values() for one in found})
-    return replace(around, pending=pending, ours=ours)
+        ours = ledger.our_lines(db, connected.name, invoice_ids)
+        ours |= ledger.claimed(db, connected.name, _strange_lines(pending, around, ours))
+        taken = ledger.own_invoices(db, connected.name, invoice_ids)
+    open_to_all = {key: [one for one in found if one.id not in taken] for key, found in pending.items()}
+    return replace(around, pending=open_to_all, ours=ours)
+
+
+def _strange_lines(pending: Mapping[str, Sequence[Invoice]], around: Surroundings, ours: Collection[str]) -> set[str]:
+    """Lines with our charge items that were not added to these invoices; unbilled charges of ours may be among them."""
+    prices = set(around.charge_prices.values())
+    lines = (line for found in pending.values() for one in found for line in one.lines)
+    return {line.id for line in lines if line.entity_id in prices and line.id not in ours}
 
 
 def policies(settings: Connection) -> Policies:
@@ -68,10 +80,8 @@ def _pending(
     if not connected.settings.consolidated_invoicing:
         return {one: connected.chargebee.pending_invoices(one) for one in subscription_ids}
     with services.reading() as db:
-        payers = {_payer(db, connected.name, one) for one in subscription_ids}
-    invoices = [
-        invoice for payer in sorted(payers) for invoice in connected.chargebee.pending_invoices_of_customer(payer)
-    ]
+        payers = {payer(db, connected.name, one) for one in subscription_ids}
+    invoices = [invoice for one in sorted(payers) for invoice in connected.chargebee.pending_invoices_of_customer(one)]
     return {
         one: [
             invoice
@@ -82,7 +92,7 @@ def _pending(
     }
 
 
-def _payer(db: Session, connection: str, subscription_id: str) -> str:
+def payer(db: Session, connection: str, subscription_id: str) -> str:
     """The customer that gets the subscription's invoices."""
     body = mirror.seen(db, connection, "subscription", subscription_id) or {}
     customer_id = str(body.get("customer_id"))

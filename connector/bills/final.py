@@ -9,6 +9,7 @@ from connector import syncs
 from connector.bills import ledger
 from connector.bills.ledger import DONE
 from connector.bills.plan import AD_HOC, CHARGE_ITEM
+from connector.bills.routing import OWN_INVOICE, UNBILLED
 from connector.clients.chargebee import Invoice, InvoiceLine
 from connector.clients.m3ter_objects import Bill
 from connector.errors import NotFound, Rejected
@@ -17,44 +18,48 @@ from connector.services import Services
 from connector.syncs import Run
 
 PENDING = "pending"
+CHARGES = (CHARGE_ITEM, AD_HOC, UNBILLED, OWN_INVOICE)
 
 
 def after_push(services: Services, run: Run, bill: Bill) -> None:
     """Close the invoices of a pushed bill and lock it, where the settings say so; done before, it costs no more than a look."""
+    close_invoices(services, run, bill)
     settings = services.connection(run.connection).settings
-    if settings.close_invoices:
-        _close_invoices(services, run, bill)
     if settings.lock_bills and not bill.locked:
         services.connection(run.connection).m3ter.lock_bill(bill.id)
         run.note("locked the bill in m3ter")
 
 
-def _close_invoices(services: Services, run: Run, bill: Bill) -> None:
+def close_invoices(services: Services, run: Run, bill: Bill) -> None:
+    """Close the invoices that were made for the bill, for no renewal would; others where the settings say so."""
+    all_of_them = services.connection(run.connection).settings.close_invoices
     with services.reading() as db:
         rows = _open_rows(db, run.connection, bill_id=bill.id)
-    invoice_ids = sorted({row.invoice_id for row in rows if row.invoice_id is not None})
-    if not invoice_ids:
-        return
-    missing = _bills_to_come(services, run, bill)
-    if missing:
+    own = {row.invoice_id for row in rows if row.invoice_id is not None and row.kind == OWN_INVOICE}
+    shared = {row.invoice_id for row in rows if row.invoice_id is not None} - own if all_of_them else set()
+    if shared and (missing := _bills_to_come(services, run, bill)):
         run.note(f"left the invoice open: {', '.join(missing)} for the same period is not on it yet")
-        return
+        shared = set()
+    for invoice_id in sorted(own | shared):
+        _close(services, run, invoice_id)
+
+
+def _close(services: Services, run: Run, invoice_id: str) -> None:
     chargebee = services.connection(run.connection).chargebee
-    for invoice_id in invoice_ids:
-        try:
-            closed = chargebee.close_invoice(
-                invoice_id, idempotency_key=f"close|{services.installation}|{run.connection}|{invoice_id}"[:100]
-            )
-        except (NotFound, Rejected) as refused:
-            run.note(f"invoice {invoice_id} was not closed by us: {refused}")
-            continue
-        run.note(f"closed invoice {invoice_id}, which is {closed.id} now")
-        with services.transaction() as db:
-            for bill_id in adopt(db, run.connection, closed):
-                syncs.ask(
-                    db, connection=run.connection, kind="receipt", subject=bill_id,
-                    trigger=f"closing by sync {run.sync_id}", now=services.now(),
-                )  # fmt: skip
+    try:
+        closed = chargebee.close_invoice(
+            invoice_id, idempotency_key=f"close|{services.installation}|{run.connection}|{invoice_id}"[:100]
+        )
+    except (NotFound, Rejected) as refused:
+        run.note(f"invoice {invoice_id} was not closed by us: {refused}")
+        return
+    run.note(f"closed invoice {invoice_id}, which is {closed.id} now")
+    with services.transaction() as db:
+        for bill_id in adopt(db, run.connection, closed):
+            syncs.ask(
+                db, connection=run.connection, kind="receipt", subject=bill_id,
+                trigger=f"closing by sync {run.sync_id}", now=services.now(),
+            )  # fmt: skip
 
 
 def _bills_to_come(services: Services, run: Run, bill: Bill) -> list[str]:
@@ -70,24 +75,34 @@ def _bills_to_come(services: Services, run: Run, bill: Bill) -> list[str]:
     ]
     with services.reading() as db:
         return [
-            one.id
-            for one in others
-            if one.status != "APPROVED" or ledger.last_pushed(db, run.connection, one.id) is None
+            one.id for one in others if one.status != "APPROVED" or not ledger.is_charged(db, run.connection, one.id)
         ]
+
+
+def close_wish(bill_id: str) -> str:
+    """What a bill waits for that has to give something back on an invoice that is not closed yet."""
+    return f"closed:{bill_id}"
 
 
 def adopt(db: Session, connection: str, invoice: Invoice) -> list[str]:
     """Note the final id of a closed invoice with every charge that was put on it while it was pending.
 
     Answers the ids of the bills that these charges are of. The lines are recognised by their ids, or, should those have
-    changed, by what they are: all charges of one pending invoice, or none.
+    changed, by what they are: all charges of one pending invoice, or none. Unbilled charges that the invoice took are
+    recognised by their ids alone.
     """
     if invoice.status == PENDING:
         return []
     subscriptions = {invoice.subscription_id, *(line.subscription_id for line in invoice.lines)} - {None}
     rows = _open_rows(db, connection, subscription_ids=[one for one in subscriptions if one is not None])
     bills: dict[str, None] = {}
-    for draft_id in dict.fromkeys(row.invoice_id for row in rows if row.invoice_id != invoice.id):
+    line_ids_here = {line.id for line in invoice.lines}
+    for row in rows:
+        if row.kind == UNBILLED and row.chargebee_line_id in line_ids_here:
+            row.invoice_id = row.final_invoice_id = invoice.id
+            bills[row.bill_id] = None
+    drafts = [row.invoice_id for row in rows if row.kind != UNBILLED and row.invoice_id != invoice.id]
+    for draft_id in dict.fromkeys(drafts):
         mine = [row for row in rows if row.invoice_id == draft_id]
         line_ids = _recognised(mine, invoice.lines)
         if line_ids is None:
@@ -104,7 +119,7 @@ def _open_rows(
     """Charges that were made on invoices of which we do not know yet that they are closed."""
     wanted = [LinePush.bill_id == bill_id] if bill_id else [LinePush.subscription_id.in_(subscription_ids)]
     rows = select(LinePush).where(
-        LinePush.connection == connection, LinePush.status == DONE, LinePush.kind.in_((CHARGE_ITEM, AD_HOC)),
+        LinePush.connection == connection, LinePush.status == DONE, LinePush.kind.in_(CHARGES),
         LinePush.final_invoice_id.is_(None), *wanted,
     )  # fmt: skip
     return list(db.scalars(rows.order_by(LinePush.id)))
@@ -127,5 +142,6 @@ def _recognised(rows: Sequence[LinePush], lines: Sequence[InvoiceLine]) -> list[
 
 
 def _is_of(line: InvoiceLine, row: LinePush) -> bool:
-    what = line.description == row.description if row.kind == AD_HOC else line.entity_id == row.item_price_id
+    is_ad_hoc = row.item_price_id is None
+    what = line.description == row.description if is_ad_hoc else line.entity_id == row.item_price_id
     return what and line.amount == row.amount_minor and (line.date_from, line.date_to) == (row.date_from, row.date_to)

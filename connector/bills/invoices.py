@@ -7,11 +7,12 @@ from datetime import timedelta
 from typing import Any
 
 from connector import leases, money
-from connector.bills import ledger
-from connector.bills.ledger import DONE, PARKED, PLANNED, SENDING, Intent
-from connector.bills.plan import AD_HOC, NOTHING
+from connector.bills import ledger, settling
+from connector.bills.ledger import DONE, PLANNED, Intent
+from connector.bills.plan import AD_HOC, CHARGE_ITEM, NOTHING
+from connector.bills.settling import named
 from connector.clients.chargebee import AddedCharge, Invoice, InvoiceLine
-from connector.errors import NotFound, Parked, Rejected, Retryable, Uncertain, Waiting
+from connector.errors import NotFound, Parked, Rejected
 from connector.leases import Held
 from connector.models import BillSnapshot
 from connector.services import Services
@@ -23,9 +24,9 @@ COMMENT = "m3ter bill {bill} line {line}"
 
 
 def of_snapshot(services: Services, snapshot: BillSnapshot) -> list[str]:
-    """The ids of the invoices that the snapshot puts charges on, in the bill's order."""
+    """The ids of the pending invoices that the snapshot puts charges on, in the bill's order."""
     with services.reading() as db:
-        found = [one.invoice_id for one in ledger.intents(db, snapshot.id)]
+        found = [one.invoice_id for one in ledger.intents(db, snapshot.id) if one.kind in (CHARGE_ITEM, AD_HOC)]
     return [one for one in dict.fromkeys(found) if one is not None]
 
 
@@ -55,51 +56,20 @@ def send_all(services: Services, run: Run, snapshot: BillSnapshot, known: Mappin
 
 def settle_all(services: Services, run: Run, snapshot: BillSnapshot, invoice_id: str, lease: Held) -> Invoice | None:
     """Find out what became of every line whose answer is missing; answers the invoice as it was read for that."""
-    intents = _intents(services, snapshot, invoice_id)
-    for intent in intents:
-        if intent.status == PARKED:
-            reopen(services, run, intent)
-    unknown = [one for one in intents if one.status in (SENDING, PARKED)]
+    unknown = settling.unknown(services, run, _intents(services, snapshot, invoice_id))
     if not unknown:
         return None
-    wait_until_settled(services, unknown)
     invoice = pending(services, run, snapshot, invoice_id)
     for intent in unknown:
         _settle(services, run, intent, invoice, lease)
     return invoice
 
 
-def reopen(services: Services, run: Run, intent: Intent) -> None:
-    """Another look at a line that was parked in doubt, for a person only; it begins with the invoice, like every look."""
-    if run.retried_by is None:
-        raise Parked(
-            "line_in_doubt",
-            f"{named(intent)} was parked in doubt, and nobody has looked at it since",
-            "Compare the invoice with `connector bills show`, put it right, then `connector syncs retry`.",
-        )
-    with services.transaction() as db:
-        ledger.reopen(db, intent)
-
-
-def wait_until_settled(services: Services, unknown: Sequence[Intent]) -> None:
-    """An answer that never came may still be on its way into effect: nobody looks before it has had its time."""
-    sent = [intent.sent_at for intent in unknown if intent.sent_at is not None]
-    settled_at = max(sent) + timedelta(seconds=services.settings.settle_wait_seconds)
-    seconds = (settled_at - services.now()).total_seconds()
-    if seconds > 0:
-        raise Waiting(
-            "settling",
-            f"Chargebee has not answered for {len(unknown)} line(s); the invoice is looked at when that has settled",
-            "Nothing: it goes on by itself.",
-            seconds=seconds,
-        )
-
-
 def _settle(services: Services, run: Run, intent: Intent, invoice: Invoice, lease: Held) -> None:
     """Adopt the one new equal line, send again when there is none, and leave it to a person when that is not sure."""
     new = _new_lines(services, run, intent, invoice)
     found = [line for line in new if is_ours(line, intent)]
-    unlike = [line for line in new if _is_alike(line, intent) and line.amount != intent.amount_minor]
+    unlike = [line for line in new if is_alike(line, intent) and line.amount != intent.amount_minor]
     with services.transaction() as db:
         lease.confirm(db)
         if len(found) == 1:
@@ -145,7 +115,7 @@ def _new_lines(services: Services, run: Run, intent: Intent, invoice: Invoice) -
 def is_ours(line: InvoiceLine, intent: Intent) -> bool:
     """Whether an invoice line is what the intent was to put there."""
     return (
-        _is_alike(line, intent)
+        is_alike(line, intent)
         and line.amount == intent.amount_minor
         and line.subscription_id in (None, intent.subscription_id)
         and abs(line.date_from - intent.date_from) < SAME_DAY
@@ -153,9 +123,11 @@ def is_ours(line: InvoiceLine, intent: Intent) -> bool:
     )
 
 
-def _is_alike(line: InvoiceLine, intent: Intent) -> bool:
+def is_alike(line: InvoiceLine, intent: Intent) -> bool:
     """Whether the line could be the intent's with another amount."""
-    return line.description == intent.description if intent.kind == AD_HOC else line.entity_id == intent.item_price_id
+    if intent.item_price_id is None:
+        return line.description == intent.description
+    return line.entity_id == intent.item_price_id
 
 
 def _intents(services: Services, snapshot: BillSnapshot, invoice_id: str) -> list[Intent]:
@@ -199,26 +171,13 @@ def _send(
     services: Services, run: Run, snapshot: BillSnapshot, intent: Intent, lease: Held, invoice: Invoice
 ) -> Invoice:
     """Add one line; answers the invoice as it stands after it."""
-    run.check(services)
     baseline = tuple(line.id for line in invoice.lines)
-    with services.transaction() as db:
-        ledger.start_sending(db, intent, lease, baseline, services.now())
-    run.check(services)
+    settling.begin(services, run, [intent], lease, baseline)
     try:
-        answer = _add(services, run, snapshot, intent)
-    except Uncertain as unknown:
-        run.note(f"no answer for {named(intent)}: {unknown}")
-        raise Waiting(
-            "settling",
-            f"Chargebee has not answered for {named(intent)}; the invoice is looked at when that has settled",
-            "Nothing: it goes on by itself.",
-            seconds=services.settings.settle_wait_seconds,
-        ) from unknown
-    except (Rejected, Retryable) as refused:
-        with services.transaction() as db:
-            ledger.send_again(db, intent)
-        if isinstance(refused, Rejected):
-            pending(services, run, snapshot, str(intent.invoice_id))  # parks with the remainder if it closed meanwhile
+        with settling.calling(services, run, [intent], named(intent)):
+            answer = _add(services, run, snapshot, intent)
+    except Rejected:
+        pending(services, run, snapshot, str(intent.invoice_id))  # parks with the remainder if it closed meanwhile
         raise
     return _take_answer(services, run, snapshot, replace(intent, baseline=baseline), answer)
 
@@ -266,9 +225,3 @@ def _take_answer(services: Services, run: Run, snapshot: BillSnapshot, intent: I
         "Find out who removed the line. `connector syncs retry` adds it again once Chargebee has forgotten the first time "
         "(half an hour).",
     )
-
-
-def named(intent: Intent) -> str:
-    """The intent as a person reads it."""
-    period = f"{intent.date_from:%Y-%m-%d} to {intent.date_to:%Y-%m-%d}"
-    return f"{intent.item_price_id or intent.description} {intent.amount_minor} {intent.currency} ({period})"

@@ -10,7 +10,9 @@ from typing import Any
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from connector.bills.plan import NOTHING, PushPlan, line_as_json
+from connector.bills.plan import GIVEN, NOTHING, PushPlan, line_as_json
+from connector.bills.routing import OWN_INVOICE
+from connector.clients.chargebee import Invoice
 from connector.database import insert
 from connector.leases import Held
 from connector.models import BillApproval, BillSnapshot, LinePush
@@ -30,6 +32,7 @@ class Intent:
     subscription_id: str | None
     customer_id: str | None
     invoice_id: str | None
+    final_invoice_id: str | None
     item_price_id: str | None
     description: str
     date_from: datetime
@@ -59,6 +62,14 @@ def last_pushed(db: Session, connection: str, bill_id: str) -> BillSnapshot | No
         .where(BillSnapshot.connection == connection, BillSnapshot.bill_id == bill_id, BillSnapshot.status == PUSHED)
         .order_by(BillSnapshot.generation.desc())
     ).first()
+
+
+def is_charged(db: Session, connection: str, bill_id: str) -> bool:
+    """Whether all charges of the bill's newest push are made; credits may still be waiting for the invoice to close."""
+    live = live_snapshot(db, connection, bill_id)
+    if live is None:
+        return last_pushed(db, connection, bill_id) is not None
+    return all(one.status == DONE for one in intents(db, live.id) if one.kind not in GIVEN)
 
 
 def sent_amounts(db: Session, connection: str, bill_id: str) -> dict[str, int]:
@@ -91,6 +102,19 @@ def our_lines(db: Session, connection: str, invoice_ids: Collection[str]) -> fro
         )
     )
     return frozenset(str(line_id) for line_id in found)
+
+
+def claimed(db: Session, connection: str, line_ids: Collection[str]) -> frozenset[str]:
+    """Those of these lines that some push has made, whatever invoice they are on by now."""
+    made = (LinePush.connection == connection, LinePush.chargebee_line_id.in_(line_ids))
+    return frozenset(str(line_id) for line_id in db.scalars(select(LinePush.chargebee_line_id).where(*made)))
+
+
+def own_invoices(db: Session, connection: str, invoice_ids: Collection[str]) -> frozenset[str]:
+    """Those of the invoices that were made for a late bill: they are no place for any other."""
+    made = (LinePush.connection == connection, LinePush.kind == OWN_INVOICE, LinePush.invoice_id.in_(invoice_ids))
+    found = db.scalars(select(LinePush.invoice_id).where(*made).distinct())
+    return frozenset(str(invoice_id) for invoice_id in found)
 
 
 def freeze(
@@ -139,9 +163,10 @@ def intents(db: Session, snapshot_id: int) -> list[Intent]:
         Intent(
             id=row.id, kind=row.kind, charge_key=row.charge_key, parts=tuple((key, minor) for key, minor in row.parts),
             subscription_id=row.subscription_id, customer_id=row.customer_id, invoice_id=row.invoice_id,
-            item_price_id=row.item_price_id, description=row.description, date_from=row.date_from, date_to=row.date_to,
-            amount_minor=row.amount_minor, currency=row.currency, idempotency_key=row.idempotency_key, status=row.status,
-            baseline=tuple(row.baseline or ()), sent_at=row.sent_at, chargebee_line_id=row.chargebee_line_id,
+            final_invoice_id=row.final_invoice_id, item_price_id=row.item_price_id, description=row.description,
+            date_from=row.date_from, date_to=row.date_to, amount_minor=row.amount_minor, currency=row.currency,
+            idempotency_key=row.idempotency_key, status=row.status, baseline=tuple(row.baseline or ()),
+            sent_at=row.sent_at, chargebee_line_id=row.chargebee_line_id,
         )
         for row in rows
     ]  # fmt: skip
@@ -164,9 +189,12 @@ def start_sending(db: Session, intent: Intent, lease: Held, baseline: Sequence[s
     return _move(db, intent, PLANNED, status=SENDING, baseline=list(baseline), sent_at=now, sends=LinePush.sends + 1)
 
 
-def finish(db: Session, intent: Intent, line_id: str, found_by: str) -> bool:
-    """Commit that this charge was made, under this id of Chargebee's."""
-    return _move(db, intent, SENDING, status=DONE, chargebee_line_id=line_id, found_by=found_by)
+def finish(db: Session, intent: Intent, line_id: str, found_by: str, invoice: Invoice | None = None) -> bool:
+    """Commit that this charge was made, under this id of Chargebee's and on this invoice if it had none before."""
+    values: dict[str, Any] = {"chargebee_line_id": line_id, "found_by": found_by}
+    if invoice is not None:
+        values |= {"invoice_id": invoice.id, "final_invoice_id": None if invoice.status == "pending" else invoice.id}
+    return _move(db, intent, SENDING, status=DONE, **values)
 
 
 def send_again(db: Session, intent: Intent) -> bool:

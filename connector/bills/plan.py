@@ -15,14 +15,28 @@ from typing import Any
 from connector import days, mappings, money
 from connector.bills.lines import content_hash, in_bill_currency, keyed_lines
 from connector.bills.netting import Netted, Open, net
-from connector.bills.routing import Problem, Surroundings, charge_price, place, problem, route, unmapped
+from connector.bills.routing import (
+    Late,
+    Problem,
+    Surroundings,
+    charge_price,
+    place,
+    problem,
+    route,
+    unknown_account,
+    unmapped,
+)
 from connector.clients.chargebee import Invoice
 from connector.clients.m3ter_objects import Bill, BillLine
 
 # Dates that can be counted with in every time zone.
 YEARS = range(1970, 9000)
-# What a charge is in Chargebee.
-CHARGE_ITEM, AD_HOC, CREDIT, NOTHING = "charge_item", "ad_hoc", "promotional_credit", "nothing"
+# What a charge is in Chargebee; one that came too late for its invoice is one of routing's kinds.
+CHARGE_ITEM, AD_HOC, CREDIT, CREDIT_NOTE, NOTHING = (
+    "charge_item", "ad_hoc", "promotional_credit", "credit_note", "nothing",
+)  # fmt: skip
+# What is given to a customer rather than charged.
+GIVEN = (CREDIT, CREDIT_NOTE)
 MAX_DESCRIPTION = 250
 
 
@@ -70,9 +84,9 @@ class Charge:
 
     @property
     def amount_minor(self) -> int:
-        """What is to be added; for a promotional credit, what is to be given."""
+        """What is to be added; for a credit, what is to be given."""
         total = sum(minor for _, minor in self.parts)
-        return -total if self.kind == CREDIT else total
+        return -total if self.kind in GIVEN else total
 
 
 @dataclass(frozen=True)
@@ -220,13 +234,22 @@ def _charges(
     for one in draft.withdrawn:
         if not _take_back(draft, one):
             return draft.charges, [_withdrawn(plan, one)]
-    netted, left_over = net([_open(one) for one in draft.charges if one.kind != CREDIT], draft.credits)
+    netted, left_over = net([_open(one) for one in draft.charges if one.kind not in GIVEN], draft.credits)
     charges = [_less(charge, netted) for charge in draft.charges]
     if not left_over:
         return charges, []
-    if around.policies.negative_total == "promotional_credit" and not around.sent:
-        given = [line for line in plan.lines if line.key in left_over]
-        return [*charges, *(_credit(bill, around, one, by_key[one.key], left_over[one.key]) for one in given)], []
+    # What an earlier push has charged can be given back only by a note on that very invoice.
+    way = around.policies.negative_total
+    to_somebody = all(one.payer is not None for one in draft.credits)
+    if to_somebody and (way == CREDIT_NOTE or (way == CREDIT and not around.sent)):
+        position = {line.key: line.position for line in plan.lines}
+        return [
+            *charges,
+            *(
+                _credit(bill, around, key, position.get(key, len(position)), by_key.get(key), minor, way)
+                for key, minor in left_over.items()
+            ),
+        ], []
     return charges, [_too_much_credit(plan, around, sum(left_over.values()))]
 
 
@@ -243,7 +266,7 @@ def _open(charge: Charge) -> Open:
 
 def _take_back(draft: _Draft, one: Open) -> bool:
     """Charge again what was given back before, beside the largest charge of the same payer; False where there is none."""
-    fitting = [charge for charge in draft.charges if charge.kind != CREDIT and charge.customer_id == one.payer]
+    fitting = [charge for charge in draft.charges if charge.kind not in GIVEN and charge.customer_id == one.payer]
     if not fitting:
         return False
     beside = min(fitting, key=lambda charge: (-charge.amount_minor, charge.key))
@@ -295,15 +318,19 @@ def _add_charge(draft: _Draft, bill: Bill, around: Surroundings, planned: Planne
     if isinstance(placed, Problem):
         problems.append(placed)
     draft.problems += problems
-    if problems or not isinstance(placed, Invoice) or line.start is None or line.end is None:
+    if problems or isinstance(placed, Problem) or line.start is None or line.end is None:
         return
-    draft.invoices[placed.id] = placed
     is_ad_hoc = price == mappings.AD_HOC
+    kind = AD_HOC if is_ad_hoc else CHARGE_ITEM
+    if isinstance(placed, Late):
+        kind = placed.kind
+    else:
+        draft.invoices[placed.id] = placed
     draft.charges.append(
         Charge(
-            key=planned.key, position=planned.position, kind=AD_HOC if is_ad_hoc else CHARGE_ITEM,
+            key=planned.key, position=planned.position, kind=kind,
             subscription_id=str(subscription_id), customer_id=_payer(around, line.child_account_id or bill.account_id),
-            invoice_id=placed.id, item_price_id=None if is_ad_hoc else price,
+            invoice_id=None if isinstance(placed, Late) else placed.id, item_price_id=None if is_ad_hoc else price,
             description=line.description[:MAX_DESCRIPTION] or line.type, date_from=line.start, date_to=line.end,
             parts=((planned.key, planned.open_minor),), product_id=line.product_id,
         )
@@ -318,8 +345,10 @@ def _add_credit(draft: _Draft, bill: Bill, around: Surroundings, planned: Planne
         text = f"line {line.description!r} ({line.type}) is negative: {planned.exact} {bill.currency}"
         step = "Invoice this bill by hand and skip the sync, or set NEGATIVE_LINES to let such lines be netted or credited."
         draft.problems.append(problem("negative_line", text, step, line.id))
-    elif way == "promotional_credit" and planned.open_minor < 0:
-        draft.charges.append(_credit(bill, around, planned, line, planned.open_minor))
+    elif _payer(around, line.child_account_id or bill.account_id) is None:
+        draft.problems.append(unknown_account(line, bill))
+    elif way in GIVEN and planned.open_minor < 0:
+        draft.charges.append(_credit(bill, around, planned.key, planned.position, line, planned.open_minor, way))
     else:
         subscription_id = route(line, bill, around)
         owner = subscription_id if isinstance(subscription_id, str) else None
@@ -328,14 +357,17 @@ def _add_credit(draft: _Draft, bill: Bill, around: Surroundings, planned: Planne
         (draft.credits if planned.open_minor < 0 else draft.withdrawn).append(found)
 
 
-def _credit(bill: Bill, around: Surroundings, planned: PlannedLine, line: BillLine, minor: int) -> Charge:
-    """So much of a negative line as a promotional credit of its customer."""
+def _credit(
+    bill: Bill, around: Surroundings, key: str, position: int, line: BillLine | None, minor: int, kind: str
+) -> Charge:
+    """So much of a negative line, or of one that is no longer on the bill, as a credit of its customer."""
+    account_id = bill.account_id if line is None else line.child_account_id or bill.account_id
     return Charge(
-        key=planned.key, position=planned.position, kind=CREDIT, subscription_id=None,
-        customer_id=_payer(around, line.child_account_id or bill.account_id), invoice_id=None, item_price_id=None,
-        description=line.description[:MAX_DESCRIPTION] or line.type,
-        date_from=line.start or days.bill_moment(bill, bill.start_date),
-        date_to=line.end or days.bill_moment(bill, bill.end_date), parts=((planned.key, minor),),
+        key=key, position=position, kind=kind, subscription_id=None, customer_id=_payer(around, account_id),
+        invoice_id=None, item_price_id=None,
+        description="No longer billed" if line is None else line.description[:MAX_DESCRIPTION] or line.type,
+        date_from=(line and line.start) or days.bill_moment(bill, bill.start_date),
+        date_to=(line and line.end) or days.bill_moment(bill, bill.end_date), parts=((key, minor),),
     )  # fmt: skip
 
 
@@ -344,7 +376,7 @@ def _grouped(charges: Iterable[Charge]) -> list[Charge]:
     groups: dict[str, list[Charge]] = {}
     for one in charges:
         alike = [one.kind, one.subscription_id, one.customer_id, one.invoice_id, one.item_price_id, str(one.date_from),
-                 str(one.date_to), one.description if one.kind != CHARGE_ITEM else ""]  # fmt: skip
+                 str(one.date_to), one.description if one.item_price_id is None else ""]  # fmt: skip
         groups.setdefault(hashlib.sha256(json.dumps(alike).encode()).hexdigest()[:24], []).append(one)
     return [
         members[0] if len(members) == 1 else replace(
@@ -358,7 +390,7 @@ def _grouped(charges: Iterable[Charge]) -> list[Charge]:
 def _less(charge: Charge, netted: Sequence[Netted]) -> Charge:
     """The charge with the credits that are taken off it."""
     parts = (*charge.parts, *((one.credit, -one.minor) for one in netted if one.charge == charge.key))
-    nothing_left = charge.kind != CREDIT and not sum(minor for _, minor in parts)
+    nothing_left = charge.kind not in GIVEN and not sum(minor for _, minor in parts)
     return replace(charge, parts=parts, kind=NOTHING if nothing_left else charge.kind)
 
 
@@ -366,9 +398,13 @@ def _too_much_credit(plan: PushPlan, around: Surroundings, minor: int) -> Proble
     left = f"{money.to_major(-minor, plan.decimals)} {plan.currency}"
     if around.sent:
         text = f"the bill is now less than what was put on the invoice, by {left}"
-        return problem("less_than_sent", text, "Remove or credit the difference in Chargebee, then skip the sync.")
+        return problem(
+            "less_than_sent",
+            text,
+            "Credit the difference in Chargebee and skip the sync, or set NEGATIVE_TOTAL=credit_note and retry.",
+        )
     text = f"the bill's credits are {left} more than its charges, and an invoice cannot become less than it is"
-    step = "Give that credit by hand and skip the sync, or set NEGATIVE_TOTAL=promotional_credit and retry."
+    step = "Give that credit by hand and skip the sync, or set NEGATIVE_TOTAL and retry."
     return problem("negative_total", text, step)
 
 

@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 
 from connector import mappings, money, syncs
-from connector.bills import credits, final, guards, invoices, ledger, receipts
+from connector.bills import credits, final, guards, invoices, late, ledger, receipts
 from connector.bills.around import surroundings
 from connector.bills.guards import Known
 from connector.bills.ledger import PLANNED
 from connector.bills.lines import content_hash
-from connector.bills.plan import CREDIT, NOTHING, PushPlan, plan_push
+from connector.bills.plan import CREDIT, CREDIT_NOTE, GIVEN, NOTHING, PushPlan, plan_push
+from connector.bills.settling import named
 from connector.clients.chargebee import Invoice, InvoiceLine
 from connector.clients.m3ter_objects import Bill
 from connector.errors import NotFound, OutOfScope, Parked, Waiting
@@ -40,8 +41,11 @@ def sync_bill(services: Services, run: Run) -> str:
         live, seen = _freeze(services, run, bill, content)
     if live is None:
         return _finish(services, run, bill)
-    seen = invoices.send_all(services, run, live, seen)
-    credits.give_all(services, run, live)
+    seen = invoices.send_all(services, run, live, seen) | late.send_all(services, run, live)
+    credits.give_all(services, run, live, CREDIT)
+    if credits.has_open_notes(services, live):
+        final.close_invoices(services, run, bill)
+    credits.give_all(services, run, live, CREDIT_NOTE)
     _verify(services, run, live, seen)
     return _finish(services, run, bill)
 
@@ -84,7 +88,9 @@ def _stop(services: Services, run: Run, live: BillSnapshot) -> None:
     for invoice_id in invoices.of_snapshot(services, live):
         with invoices.only_writer_of(services, run, invoice_id) as lease:
             invoices.settle_all(services, run, live, invoice_id, lease)
-    credits.settle(services, run, live)
+    late.settle_all(services, run, live)
+    for kind in GIVEN:
+        credits.settle(services, run, live, kind)
     with services.transaction() as db:
         ledger.close(db, live.id, ledger.STOPPED, services.now())
     run.note("the bill has changed since it was frozen: planned again from what has been sent")
@@ -154,7 +160,7 @@ def approval_wish(bill_id: str) -> str:
 
 def _shadow(plan: PushPlan) -> str:
     total = money.to_major(plan.to_send_minor, plan.decimals)
-    where = ", ".join(sorted({one.invoice_id for one in plan.charges if one.invoice_id})) or "no invoice"
+    where = ", ".join(sorted({one.invoice_id or one.kind for one in plan.to_send})) or "no invoice"
     return f"SHADOW is on: {len(plan.to_send)} charges of {total} {plan.currency} in all would go on {where}; nothing was sent"
 
 
@@ -178,17 +184,19 @@ def _verify(services: Services, run: Run, snapshot: BillSnapshot, seen: Mapping[
 
     `seen` are the invoices as Chargebee showed them after the last line was added; others are read again.
     """
-    found: dict[str, InvoiceLine] = {}
-    for invoice_id in invoices.of_snapshot(services, snapshot):
+    with services.reading() as db:
+        mine = [one for one in ledger.intents(db, snapshot.id) if one.kind not in (NOTHING, *GIVEN)]
+        sent = sum(ledger.sent_amounts(db, run.connection, snapshot.bill_id).values())
+    found: dict[str, InvoiceLine] = {line.id: line for line in late.unbilled_lines(services, run, snapshot)}
+    for invoice_id in dict.fromkeys(one.final_invoice_id or one.invoice_id for one in mine):
+        if invoice_id is None:
+            continue
         invoice = seen.get(invoice_id)
         if invoice is None or not invoice.lines_complete:
             invoice = _closed_or_pending(services, snapshot, invoice_id, run)
         found |= {line.id: line for line in invoice.lines}
-    with services.reading() as db:
-        mine = [one for one in ledger.intents(db, snapshot.id) if one.kind not in (NOTHING, CREDIT)]
-        sent = sum(ledger.sent_amounts(db, run.connection, snapshot.bill_id).values())
     missing = [
-        invoices.named(one)
+        named(one)
         for one in mine
         if one.chargebee_line_id not in found or not invoices.is_ours(found[one.chargebee_line_id], one)
     ]

@@ -1,22 +1,40 @@
-"""The proof of a pushed bill: every m3ter line beside its Chargebee charges, both totals, hashes, when."""
+"""The proof of a pushed bill: every m3ter line beside its Chargebee charges, both totals, hashes, when.
 
+What is stored is never changed. `report` says the same with what has become of the charges since, for a bill that is being
+pushed as well; a receipt is given out as CSV and as a page, too.
+"""
+
+import csv
 import hashlib
+import io
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import select
+import jinja2
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from connector import mappings, money
 from connector.bills import ledger
-from connector.bills.plan import CREDIT
+from connector.bills.ledger import DONE
+from connector.bills.plan import GIVEN, NOTHING
 from connector.database import insert
 from connector.mappings import Pair
-from connector.models import BillSnapshot, LinePush, Receipt
+from connector.models import BillSnapshot, LinePush, Receipt, SeenBill, Sync
 from connector.services import Services
 from connector.syncs import Run
+
+COLUMNS = (
+    "bill", "currency", "line_type", "description", "exact", "amount", "how", "part", "charge", "charge_amount",
+    "item_price", "invoice", "chargebee_line", "date_from", "date_to", "found_by",
+)  # fmt: skip
+# Numbers of our own: their minus begins no formula, and a spreadsheet is to count with them.
+AMOUNTS = ("exact", "amount", "part", "charge_amount")
+# What a cell of a spreadsheet may not begin with, lest it be taken for a formula.
+FORMULA = ("=", "+", "-", "@", "'", "\t", "\r")
 
 
 def store(db: Session, connection: str, snapshot: BillSnapshot, now: datetime) -> None:
@@ -111,7 +129,7 @@ def sync_receipt(services: Services, run: Run) -> str:
     items: dict[str, list[str]] = {}
     for one in charges:
         for key, _ in one.parts:
-            if one.kind != CREDIT and one.chargebee_line_id is not None and line_ids.get(key):
+            if one.kind not in GIVEN and one.chargebee_line_id is not None and line_ids.get(key):
                 items.setdefault(line_ids[key], []).append(one.chargebee_line_id)
     wanted = {("Bill", run.subject): invoice_ids(charges)} | {("BillItem", one): found for one, found in items.items()}
     for (entity, m3ter_id), external_ids in wanted.items():
@@ -126,3 +144,229 @@ def latest(db: Session, connection: str, bill_id: str) -> Receipt | None:
     return db.scalars(
         select(Receipt).where(Receipt.connection == connection, Receipt.bill_id == bill_id).order_by(Receipt.id.desc())
     ).first()
+
+
+def report(db: Session, snapshot: BillSnapshot) -> dict[str, Any]:
+    """Each line of a frozen bill with its charges as they are now, and both totals.
+
+    A charge that is not `done` is still to come; lines that only an earlier push knew stand at the end.
+    """
+    rows = db.scalars(
+        select(LinePush)
+        .where(
+            LinePush.connection == snapshot.connection,
+            LinePush.bill_id == snapshot.bill_id,
+            LinePush.snapshot_id <= snapshot.id,
+            or_(LinePush.status == DONE, LinePush.snapshot_id == snapshot.id),
+        )
+        .order_by(LinePush.position, LinePush.id)
+    ).all()
+    charges: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        now = {"status": row.status, "final_invoice_id": row.final_invoice_id}
+        for key, minor in row.parts:
+            charges.setdefault(key, []).append(_charge(row, minor, snapshot.decimals) | now)
+    done = [row for row in rows if row.status == DONE]
+    moments = [line[name] for line in snapshot.lines for name in ("date_from", "date_to") if line[name]]
+    return _totals(snapshot, done) | {
+        "bill_id": snapshot.bill_id,
+        "account_id": snapshot.account_id,
+        "period_from": min(moments, default=None),
+        "period_to": max(moments, default=None),
+        "bill_total_exact": format(snapshot.exact_total, "f"),
+        "to_come": str(money.to_major(_minor(row for row in rows if row.status != DONE), snapshot.decimals)),
+        "invoices": invoice_ids(done),
+        "lines": [
+            {name: line[name] for name in ("m3ter_line_id", "line_type", "description", "exact", "amount")}
+            | {"charges": charges.pop(line["key"], [])}
+            for line in snapshot.lines
+        ] + [
+            {"m3ter_line_id": None, "line_type": "", "description": "a line that the bill no longer has", "exact": "0",
+             "amount": str(money.to_major(0, snapshot.decimals)), "charges": gone}
+            for gone in charges.values()
+        ],
+    }  # fmt: skip
+
+
+def _minor(rows: Iterable[LinePush]) -> int:
+    """What of the bill these charges are."""
+    return sum(minor for row in rows for _, minor in row.parts)
+
+
+def _totals(snapshot: BillSnapshot, done: Iterable[LinePush]) -> dict[str, Any]:
+    added = _minor(done)
+    return {
+        "currency": snapshot.currency,
+        "bill_total": str(money.to_major(snapshot.total_minor, snapshot.decimals)),
+        "invoice_total_added": str(money.to_major(added, snapshot.decimals)),
+        "equal": added == snapshot.total_minor,
+    }
+
+
+def current(db: Session, connection: str, bill_id: str) -> dict[str, Any] | None:
+    """The bill's newest receipt, with its hash, and with its charges as they are now: as which lines of which invoices."""
+    receipt = latest(db, connection, bill_id)
+    if receipt is None:
+        return None
+    now = report(db, db.get_one(BillSnapshot, receipt.snapshot_id))
+    stored = {name: value for name, value in receipt.body.items() if name not in ("invoices", "lines")}
+    return now | stored | {"sha256": receipt.sha256}
+
+
+def how(charge: Mapping[str, Any]) -> str:
+    """What a line's part in a charge is, in a word or two."""
+    if charge["kind"] in GIVEN:
+        return "given as credit"
+    if charge["kind"] == NOTHING:
+        return "netted away"
+    return "netted into" if Decimal(charge["amount"]) < 0 else "charged"
+
+
+def charge_name(charge: Mapping[str, Any]) -> str:
+    """What a charge is called on the invoice: its item price, or its description where it has none."""
+    return str(charge["item_price_id"] or charge["description"])
+
+
+def invoice_of(charge: Mapping[str, Any]) -> str | None:
+    """The invoice that a charge is on, by its final id where it has that."""
+    found: str | None = charge["final_invoice_id"] or charge["invoice_id"]
+    return found
+
+
+def _rows(receipt: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """One row for each line and charge, by column; None where there is nothing to say."""
+    return [
+        {
+            "bill": receipt["bill_id"],
+            "currency": receipt["currency"],
+            **{name: line[name] for name in ("line_type", "description", "exact", "amount")},
+            **(_of_charge(charge) if charge else {"how": "nothing to charge"}),
+        }
+        for line in receipt["lines"]
+        for charge in line["charges"] or [None]
+    ]
+
+
+def _of_charge(charge: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "how": how(charge),
+        "part": charge["amount"],
+        "charge": charge["description"],
+        "charge_amount": charge["of"],
+        "item_price": charge["item_price_id"],
+        "invoice": invoice_of(charge),
+        "chargebee_line": charge["chargebee_line_id"],
+        **{name: charge[name] for name in ("date_from", "date_to", "found_by")},
+    }
+
+
+def to_csv(receipt: Mapping[str, Any]) -> str:
+    """What `current` says as CSV, a row for each line and charge; the column `part` adds up to what was added."""
+    out = io.StringIO()
+    # With its usual ends of lines: told otherwise it would leave the \r in a description bare.
+    writer = csv.writer(out)
+    writer.writerow(COLUMNS)
+    for row in _rows(receipt):
+        writer.writerow([_cell(name, row.get(name)) for name in COLUMNS])
+    return out.getvalue()
+
+
+def _cell(column: str, value: str | None) -> str:
+    text = value or ""
+    return f"'{text}" if column not in AMOUNTS and text.startswith(FORMULA) else text
+
+
+def to_page(receipt: Mapping[str, Any]) -> str:
+    """What `current` says as one page that needs nothing else, for a person to keep or to print."""
+    shown = [{name: row.get(name) or "" for name in COLUMNS} for row in _rows(receipt)]
+    return _PAGE.render(receipt=receipt, rows=shown) + "\n"
+
+
+_PAGE = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True).from_string(
+    """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<title>Receipt of bill {{ receipt.bill_id }}</title>
+<style>
+body { font: 14px/1.5 system-ui, sans-serif; margin: 2rem; color: #222; }
+table { border-collapse: collapse; margin: 1rem 0; }
+th, td { border-bottom: 1px solid #ccc; padding: .25rem .75rem .25rem 0; text-align: left; vertical-align: top; }
+.amount { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+.verdict { font-weight: bold; }
+</style>
+</head>
+<body>
+<h1>Receipt of bill {{ receipt.bill_id }}</h1>
+<table>
+<tr><th>Bill in m3ter</th><td class="amount">{{ receipt.bill_total }} {{ receipt.currency }}</td>
+<td>exactly {{ receipt.bill_total_exact }}</td></tr>
+<tr><th>Added in Chargebee</th><td class="amount">{{ receipt.invoice_total_added }} {{ receipt.currency }}</td>
+<td class="verdict">{{ "equal" if receipt.equal else "NOT EQUAL" }}</td></tr>
+</table>
+<table>
+<tr><th>Invoices</th><td>{{ receipt.invoices | join(", ") or "none" }}</td></tr>
+<tr><th>Account in m3ter</th><td>{{ receipt.account_id }}</td></tr>
+<tr><th>Period</th><td>{{ receipt.period_from or "?" }} to {{ receipt.period_to or "?" }}</td></tr>
+<tr><th>Pushed</th><td>{{ receipt.pushed_at }} by {{ receipt.pushed_by }}</td></tr>
+<tr><th>SHA-256 of the bill</th><td>{{ receipt.bill_sha256 }}</td></tr>
+<tr><th>SHA-256 of the receipt</th><td>{{ receipt.sha256 }}</td></tr>
+</table>
+<table>
+<tr><th>Type</th><th>Line of the bill</th><th class="amount">Exactly</th><th class="amount">Amount</th><th>How</th>
+<th class="amount">Part</th><th>Charge</th><th class="amount">Charged</th><th>Item price</th><th>Invoice</th>
+<th>Line in Chargebee</th><th>From</th><th>To</th></tr>
+{% for row in rows %}
+<tr><td>{{ row.line_type }}</td><td>{{ row.description }}</td><td class="amount">{{ row.exact }}</td>
+<td class="amount">{{ row.amount }}</td><td>{{ row.how }}</td><td class="amount">{{ row.part }}</td>
+<td>{{ row.charge }}</td><td class="amount">{{ row.charge_amount }}</td><td>{{ row.item_price }}</td>
+<td>{{ row.invoice }}</td><td>{{ row.chargebee_line }}</td><td>{{ row.date_from[:10] }}</td>
+<td>{{ row.date_to[:10] }}</td></tr>
+{% endfor %}
+</table>
+</body>
+</html>"""
+)
+
+
+def listed(db: Session, connection: str, *, status: str | None, limit: int) -> list[dict[str, Any]]:
+    """The bills whose syncs were opened last, newest first: their newest sync, and the totals of what was frozen of them.
+
+    `billed_until` is the end of the period where a poll has seen the bill; totals are None where nothing was frozen.
+    """
+    newest = select(func.max(Sync.id)).where(Sync.connection == connection, Sync.kind == "bill").group_by(Sync.subject)
+    found = select(Sync).where(Sync.id.in_(newest), *([Sync.status == status] if status else []))
+    syncs = db.scalars(found.order_by(Sync.id.desc()).limit(limit)).all()
+    bill_ids = [one.subject for one in syncs]
+    snapshots: dict[str, BillSnapshot] = {}
+    done: dict[str, list[LinePush]] = {}
+    seen: dict[str, SeenBill] = {}
+    for some in mappings.batches(bill_ids):
+        frozen = select(BillSnapshot).filter_by(connection=connection).where(BillSnapshot.bill_id.in_(some))
+        snapshots |= {one.bill_id: one for one in db.scalars(frozen.order_by(BillSnapshot.generation))}
+        rows = select(LinePush).filter_by(connection=connection, status=DONE).where(LinePush.bill_id.in_(some))
+        for row in db.scalars(rows):
+            done.setdefault(row.bill_id, []).append(row)
+        polled = select(SeenBill).filter_by(connection=connection).where(SeenBill.bill_id.in_(some))
+        seen |= {one.bill_id: one for one in db.scalars(polled)}
+    return [
+        _overview(one, snapshots.get(one.subject), done.get(one.subject, ()), seen.get(one.subject)) for one in syncs
+    ]
+
+
+def _overview(
+    sync: Sync, snapshot: BillSnapshot | None, done: Sequence[LinePush], seen: SeenBill | None
+) -> dict[str, Any]:
+    known = snapshot or seen
+    nothing = dict.fromkeys(("currency", "bill_total", "invoice_total_added", "equal"))
+    return {
+        "bill_id": sync.subject,
+        "account_id": known.account_id if known else None,
+        "sync": sync.id,
+        **{name: getattr(sync, name) for name in ("status", "cause", "text", "next_step")},
+        **(_totals(snapshot, done) if snapshot else nothing),
+        "invoices": invoice_ids(done),
+        "billed_until": seen.billed_until if seen else None,
+        "updated_at": sync.updated_at,
+    }

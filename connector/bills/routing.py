@@ -12,6 +12,8 @@ from connector.errors import Cause
 
 # Chargebee's terms end at a time of day, m3ter's at midnight: the same boundary is never a day apart.
 SAME_BOUNDARY = timedelta(days=1)
+# What the charges of a late bill become where the settings do not send them to an invoice that is open already.
+UNBILLED, OWN_INVOICE = "unbilled_charge", "own_invoice"
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,13 @@ class Problem:
     line: str | None = None
     wakes_on: str | None = None
     waits: bool = False
+
+
+@dataclass(frozen=True)
+class Late:
+    """That a charge comes too late for the invoice of its period, and becomes one of this kind instead."""
+
+    kind: str
 
 
 @dataclass(frozen=True)
@@ -108,9 +117,7 @@ def route(line: BillLine, bill: Bill, around: Surroundings) -> str | Problem:
     """
     account_id = line.child_account_id or bill.account_id
     if account_id not in around.customers:
-        text = f"line {line.description!r} is for account {account_id}, which is not mapped to a Chargebee customer"
-        step = f"`connector mappings add Account {account_id} Customer <customer id>`; it goes on by itself then."
-        return Problem(Cause("unknown_account", text, step), line.id, wakes_on=mappings.CHARGE_WISH)
+        return unknown_account(line, bill)
     active = [plan for plan in around.account_plans if plan.account_id == account_id and _overlaps(plan, line, bill)]
     by_plan = {plan.subscription_id for plan in active if plan.plan_id == line.plan_id}
     if len(by_plan) == 1:
@@ -131,14 +138,22 @@ def route(line: BillLine, bill: Bill, around: Surroundings) -> str | Problem:
     return Problem(Cause("ambiguous_subscription", text, step), line.id, wakes_on=mappings.CHARGE_WISH)
 
 
+def unknown_account(line: BillLine, bill: Bill) -> Problem:
+    """That the line's account is nobody's."""
+    account_id = line.child_account_id or bill.account_id
+    text = f"line {line.description!r} is for account {account_id}, which is not mapped to a Chargebee customer"
+    step = f"`connector mappings add Account {account_id} Customer <customer id>`; it goes on by itself then."
+    return Problem(Cause("unknown_account", text, step), line.id, wakes_on=mappings.CHARGE_WISH)
+
+
 def _overlaps(plan: Current, line: BillLine, bill: Bill) -> bool:
     start = line.start or days.bill_moment(bill, bill.start_date)
     end = line.end or days.bill_moment(bill, bill.end_date)
     return plan.start < end and (plan.end is None or plan.end > start)
 
 
-def place(bill: Bill, subscription_id: str, around: Surroundings) -> Invoice | Problem:
-    """The pending invoice that closes the bill's period, or the one that a late bill may go on, or why there is none."""
+def place(bill: Bill, subscription_id: str, around: Surroundings) -> Invoice | Late | Problem:
+    """The pending invoice that closes the bill's period, or where a late bill goes instead, or why it goes nowhere."""
     pending = around.pending.get(subscription_id, ())
     boundary = days.bill_moment(bill, bill.end_date)
     fitting = [invoice for invoice in pending if _closes(invoice, subscription_id, boundary)]
@@ -151,13 +166,17 @@ def place(bill: Bill, subscription_id: str, around: Surroundings) -> Invoice | P
     if len(fitting) > 1:
         text = f"several pending invoices of {subscription_id} close on {boundary:%Y-%m-%d}: {listed}"
         return problem("several_invoices", text, "Close or delete the ones that are not for this bill.")
+    if subscription_id in around.sent_for and around.policies.late_bills in (UNBILLED, OWN_INVOICE):
+        return Late(around.policies.late_bills)
     if subscription_id in around.sent_for:
         text = f"a part of the bill was sent before, and its invoice is no longer pending (pending now: {listed or 'none'})"
         return problem("invoice_closed", text, "Invoice the difference by hand and skip the sync.")
     return _late(bill, subscription_id, around, boundary, listed)
 
 
-def _late(bill: Bill, subscription_id: str, around: Surroundings, boundary: datetime, listed: str) -> Invoice | Problem:
+def _late(
+    bill: Bill, subscription_id: str, around: Surroundings, boundary: datetime, listed: str
+) -> Invoice | Late | Problem:
     """What becomes of a bill whose invoice is not pending: it is still to come, or the bill is too late for it."""
     later = [
         (invoice.date, invoice)
@@ -166,16 +185,19 @@ def _late(bill: Bill, subscription_id: str, around: Surroundings, boundary: date
     ]
     if later and around.policies.late_bills == "next_invoice":
         return _in_currency(bill, min(later, key=lambda one: one[0])[1])
+    is_late = bool(later) or around.now >= boundary + around.policies.wait_for_invoice
+    if is_late and around.policies.late_bills in (UNBILLED, OWN_INVOICE):
+        return Late(around.policies.late_bills)
     if later:
         text = f"the bill's period ends on {boundary:%Y-%m-%d}; the pending invoices of {subscription_id} are {listed}"
         return problem(
             "period_mismatch", text,
-            "Line the periods up (PLAN_BILL_EPOCH), set LATE_BILLS=next_invoice, or invoice by hand and skip the sync.",
+            "Line the periods up (PLAN_BILL_EPOCH), set LATE_BILLS, or invoice by hand and skip the sync.",
         )  # fmt: skip
     deadline = boundary + around.policies.wait_for_invoice
     text = f"{subscription_id} has no pending invoice for the period that ends on {boundary:%Y-%m-%d}"
     if around.now < deadline or around.policies.late_bills == "next_invoice":
-        until = f" until {deadline:%Y-%m-%d %H:%M}" if around.policies.late_bills == "park" else ""
+        until = f" until {deadline:%Y-%m-%d %H:%M}" if around.policies.late_bills != "next_invoice" else ""
         return Problem(
             Cause("no_pending_invoice", text, f"Nothing{until}: it goes on when Chargebee opens the invoice."),
             wakes_on=invoice_wish(subscription_id),
@@ -185,7 +207,7 @@ def _late(bill: Bill, subscription_id: str, around: Surroundings, boundary: date
         Cause(
             "late_bill",
             f"{text}, and none has come until {deadline:%Y-%m-%d %H:%M}: it was closed before the bill, or never opened",
-            "Invoice by hand and skip the sync, or set LATE_BILLS=next_invoice and retry; a new invoice lets it go on too.",
+            "Invoice by hand and skip the sync, or set LATE_BILLS and retry; a new invoice lets it go on too.",
         ),
         wakes_on=invoice_wish(subscription_id),
     )

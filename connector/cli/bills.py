@@ -1,11 +1,13 @@
 """`connector bills …`"""
 
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import click
 from sqlalchemy import select
 
-from connector import audit, handlers, jobs, syncs
+from connector import audit, handlers, jobs, mappings, syncs
 from connector.bills import ledger, receipts
 from connector.bills import plan as plans
 from connector.bills.guards import PEOPLE
@@ -14,8 +16,11 @@ from connector.bills.plan import PushPlan
 from connector.bills.push import approval_wish, check_guards, freeze, plan_for
 from connector.cli.common import connection_option, output, show, table, wire
 from connector.errors import ConnectorError, Parked
-from connector.models import Sync
+from connector.models import SeenBill, Sync
 from connector.services import Services
+
+# How many lines `show` prints before it says how many more there are.
+LINES = 20
 
 
 @click.group("bills")
@@ -110,27 +115,120 @@ def _push_now(services: Services, connection: str, bill_id: str) -> Any:
     return document, f"{status}: {row.text or ''}" + (f"\nNext: {row.next_step}" if row.next_step else "")
 
 
+@bills_group.command("list")
+@click.option("--status", help="pending, running, waiting, parked, succeeded or superseded.")
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 1000))
+@connection_option
+@output
+def list_bills(status: str | None, limit: int, connection: str) -> Any:
+    """List bills, the newest first: what was added of each, on which invoices, and how long one still waits for its own."""
+    services = wire()
+    with services.reading() as db:
+        found = receipts.listed(db, connection, status=status, limit=limit)
+    for one in found:
+        one["deadline"] = _deadline(services, connection, one["cause"], one["billed_until"])
+    rows = [
+        [one["bill_id"], one["status"], one["cause"], _amount(one, "bill_total"), _amount(one, "invoice_total_added"),
+         ", ".join(one["invoices"]), _left(one["deadline"], services.now()), f"{one['updated_at']:%Y-%m-%d %H:%M}"]
+        for one in found
+    ]  # fmt: skip
+    columns = ["bill", "status", "cause", "total", "added", "invoices", "waits until", "last changed"]
+    return {"bills": [_in_json(one) for one in found]}, table("Bills", columns, rows)
+
+
+def _amount(one: dict[str, Any], name: str) -> str | None:
+    return None if one[name] is None else f"{one[name]} {one['currency']}"
+
+
+def _in_json(one: dict[str, Any]) -> dict[str, Any]:
+    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in one.items()}
+
+
+def _deadline(services: Services, connection: str, cause: str | None, billed_until: datetime | None) -> datetime | None:
+    """Until when a bill waits for its invoice; None where it does not, or where no poll has seen its period."""
+    settings = services.connection(connection).settings
+    if cause != "no_pending_invoice" or settings.late_bills == "next_invoice":
+        return None
+    if billed_until is None or billed_until.year not in plans.YEARS:
+        return None
+    return billed_until + timedelta(days=settings.wait_for_invoice_days)
+
+
+def _left(deadline: datetime | None, now: datetime) -> str | None:
+    """The moment, and how far off it is."""
+    if deadline is None:
+        return None
+    hours = int((deadline - now).total_seconds() // 3600)
+    off = f"{hours // 24} d {hours % 24} h left" if hours >= 0 else "passed"
+    return f"{deadline:%Y-%m-%d %H:%M}, {off}"
+
+
+@bills_group.command("receipt")
+@click.argument("bill_id")
+@click.option("--csv", "as_csv", is_flag=True, help="As CSV, a row for each line and charge.")
+@click.option("--page", "as_page", is_flag=True, help="As a page in HTML that needs nothing else.")
+@click.option(
+    "--file", type=click.Path(dir_okay=False, writable=True, path_type=Path), help="Instead of standard output."
+)
+@connection_option
+@output
+def show_receipt(bill_id: str, as_csv: bool, as_page: bool, file: Path | None, connection: str) -> Any:
+    """Give out the newest receipt of pushed bill BILL_ID: every line beside its charges and their final invoices."""
+    if as_csv and as_page:
+        raise click.UsageError("--csv and --page contradict each other.")
+    if file and not (as_csv or as_page):
+        raise click.UsageError("--file takes --csv or --page.")
+    services = wire()
+    with services.reading() as db:
+        receipt = receipts.current(db, connection, bill_id)
+        stored = receipts.latest(db, connection, bill_id)
+    if receipt is None or stored is None:
+        raise ConnectorError(
+            f"there is no receipt of bill {bill_id}; `connector bills show {bill_id}` says how far it is"
+        )
+    if not (as_csv or as_page):
+        document = {"bill_id": bill_id, "receipt": stored.body, "sha256": stored.sha256, "now": receipt}
+        return document, [*_heading(receipt), *_lines(receipt, limit=None)]
+    name, text = ("csv", receipts.to_csv(receipt)) if as_csv else ("page", receipts.to_page(receipt))
+    if file is not None:
+        file.write_text(text, encoding="utf-8", newline="")
+        return {"file": str(file)}, f"Written to {file}."
+    if not click.get_current_context().params["as_json"]:
+        # `show` would break long lines, which a spreadsheet takes for rows.
+        click.echo(text, nl=False)
+    return {name: text}, []
+
+
 @bills_group.command("show")
 @click.argument("bill_id")
 @connection_option
 @output
 def show_bill(bill_id: str, connection: str) -> Any:
-    """Show what has been done about BILL_ID: its receipt, or how far its push has come."""
+    """Show on one screen how BILL_ID stands: both totals, where each line went, what is to come, and the next step."""
     services = wire()
     with services.reading() as db:
-        receipt = receipts.latest(db, connection, bill_id)
+        stored = receipts.latest(db, connection, bill_id)
         live = ledger.live_snapshot(db, connection, bill_id)
         intents = ledger.intents(db, live.id) if live else []
+        now = receipts.report(db, live) if live else receipts.current(db, connection, bill_id)
         invoices = receipts.invoice_ids(ledger.done_lines(db, connection, bill_id))
         latest = select(Sync).where(Sync.connection == connection, Sync.kind == "bill", Sync.subject == bill_id)
         sync = db.scalars(latest.order_by(Sync.id.desc())).first()
-    if sync is None and receipt is None:
+        seen = db.scalars(select(SeenBill).filter_by(connection=connection, bill_id=bill_id)).first()
+        account_id = now["account_id"] if now else seen.account_id if seen else None
+        customer = mappings.customers_of(db, connection, [account_id] if account_id else [])
+    if sync is None and stored is None:
         raise ConnectorError(f"nothing is known of bill {bill_id}; `connector bills plan {bill_id}` asks m3ter")
+    deadline = _deadline(services, connection, sync.cause if sync else None, seen.billed_until if seen else None)
     document = {
         "bill_id": bill_id,
+        "account_id": account_id,
+        "customer_id": customer.get(account_id or ""),
         "sync": syncs.as_json(sync) if sync else None,
+        "deadline": deadline.isoformat() if deadline else None,
         "invoices": invoices,
-        "receipt": receipt.body | {"sha256": receipt.sha256} if receipt else None,
+        "receipt": stored.body | {"sha256": stored.sha256} if stored else None,
+        "now": now,
         "under_way": [
             {
                 "item_price_id": one.item_price_id,
@@ -143,31 +241,64 @@ def show_bill(bill_id: str, connection: str) -> Any:
             for one in intents
         ],
     }
-    return document, _bill_text(document)
+    return document, _bill_text(document, _left(deadline, services.now()))
 
 
-def _bill_text(document: dict[str, Any]) -> list[Any]:
-    text: list[Any] = []
-    if sync := document["sync"]:
-        text.append(f"Sync {sync['id']}: {sync['status']}. {sync['text'] or ''}")
+def _bill_text(document: dict[str, Any], left: str | None) -> list[Any]:
+    now, sync = document["now"], document["sync"]
+    text: list[Any] = _heading(now) if now else [f"Bill {document['bill_id']}: nothing of it has been sent."]
+    if document["account_id"]:
+        text.append(f"Account {document['account_id']}, customer {document['customer_id'] or 'unknown'}")
+    if sync:
+        # What a sync that succeeded says stands above already.
+        said = f" {sync['text']}" if sync["text"] and not (now and sync["status"] == "succeeded") else ""
+        text.append(f"Sync {sync['id']}: {sync['status']} since {sync['updated_at'][:16].replace('T', ' ')}.{said}")
         text += [f"Next: {sync['next_step']}"] if sync["next_step"] else []
-    if document["under_way"]:
-        columns = ["item_price_id", "invoice_id", "amount_minor", "currency", "status", "chargebee_line_id"]
-        text.append(table("Under way", columns, [[one[name] for name in columns] for one in document["under_way"]]))
-    if receipt := document["receipt"]:
-        rows = [
-            [line["description"], line["exact"], line["amount"], charge.get("item_price_id"), charge.get("amount"),
-             charge.get("invoice_id"), charge.get("chargebee_line_id")]
-            for line in receipt["lines"]
-            for charge in line["charges"] or [{}]
-        ]  # fmt: skip
-        title = f"Receipt of bill {document['bill_id']}, {receipt['pushed_at']}"
-        text.append(table(title, ["m3ter line", "exact", "amount", "item price", "added", "invoice", "line"], rows))
-        text.append(
-            f"Bill {receipt['bill_total']} {receipt['currency']} (exactly {receipt['bill_total_exact']}), "
-            f"added {receipt['invoice_total_added']} {receipt['currency']}: {'equal' if receipt['equal'] else 'NOT EQUAL'}"
-        )
+        if now and sync["status"] != "succeeded" and not document["under_way"]:
+            text.append("The totals and lines are those of the last push.")
+    text += [f"Waits until {left}"] if left else []
+    return text + (_lines(now, limit=LINES) if now else [])
+
+
+def _heading(now: dict[str, Any]) -> list[str]:
+    """Both totals side by side, the period and the invoices."""
+    currency = now["currency"]
+    equal = "equal" if now["equal"] else f"NOT EQUAL, {now['to_come']} still to come"
+    start, end = (
+        mappings.day_or_time(datetime.fromisoformat(now[name])) if now[name] else "?"
+        for name in ("period_from", "period_to")
+    )
+    return [
+        f"Bill {now['bill_id']} of {start} to {end}, on invoice {', '.join(now['invoices']) or 'none'}",
+        f"Bill {now['bill_total']} {currency} (exactly {now['bill_total_exact']}), "
+        f"added {now['invoice_total_added']} {currency}: {equal}",
+    ]
+
+
+def _lines(now: dict[str, Any], *, limit: int | None) -> list[Any]:
+    """Where each line went, and what is still to come."""
+    parts = [(line, charge) for line in now["lines"] for charge in line["charges"] or [None]]
+    done = [(line, charge) for line, charge in parts if charge is None or charge["status"] == ledger.DONE]
+    to_come = [(line, charge) for line, charge in parts if charge is not None and charge["status"] != ledger.DONE]
+    text: list[Any] = []
+    for title, found in (("Where each line went", done), ("Still to come", to_come)):
+        if found:
+            rows = [_row(line, charge) for line, charge in found[:limit]]
+            columns = ["line", "exact", "amount", "how", "part", "charge", "charged", "invoice"]
+            text.append(table(title, columns, rows))
+        if limit is not None and len(found) > limit:
+            text.append(
+                f"… and {len(found) - limit} more: `connector bills receipt {now['bill_id']}` has all that is sent"
+            )
     return text
+
+
+def _row(line: dict[str, Any], charge: dict[str, Any] | None) -> list[Any]:
+    what = [line["description"] or line["line_type"], line["exact"], line["amount"]]
+    if charge is None:
+        return [*what, "nothing to charge", None, None, None, None]
+    how = receipts.how(charge) if charge["status"] == ledger.DONE else charge["status"]
+    return [*what, how, charge["amount"], receipts.charge_name(charge), charge["of"], receipts.invoice_of(charge)]
 
 
 def _plan_text(plan: PushPlan) -> list[Any]:

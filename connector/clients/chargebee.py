@@ -5,7 +5,7 @@ invoices and raise TypeError for a missing one, so neither is used. Its retries 
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -195,6 +195,7 @@ class Invoice:
     lines: tuple[InvoiceLine, ...]
     lines_complete: bool
     resource_version: int | None
+    amount_due: int = 0
 
     @classmethod
     def from_json(cls, raw: object) -> "Invoice":
@@ -211,6 +212,7 @@ class Invoice:
             lines=fields.each_or_none("line_items", InvoiceLine.from_json),
             lines_complete=not fields.text_or_none("line_items_next_offset"),
             resource_version=fields.whole_or_none("resource_version"),
+            amount_due=fields.whole_or_none("amount_due") or 0,
         )
 
 
@@ -242,6 +244,26 @@ class ItemPrice:
             raw=fields.all(),
         )
 
+    @property
+    def item_id(self) -> str | None:
+        """The item that it is a price of."""
+        return Fields("Chargebee item price", self.raw).text_or_none("item_id")
+
+
+@dataclass(frozen=True)
+class Item:
+    """What is sold: a plan, an addon or a charge."""
+
+    id: str
+    type: str
+    status: str
+
+    @classmethod
+    def from_json(cls, raw: object) -> "Item":
+        """The item; raises Unreadable."""
+        fields = Fields("Chargebee item", raw)
+        return cls(fields.id("id"), fields.id("type"), fields.id("status"))
+
 
 @dataclass(frozen=True)
 class PromotionalCredit:
@@ -255,6 +277,40 @@ class PromotionalCredit:
         """The credit; raises Unreadable."""
         fields = Fields("Chargebee promotional credit", raw)
         return cls(fields.id("id"), fields.text_or_none("reference"))
+
+
+@dataclass(frozen=True)
+class CreditNote:
+    """A credit note; `notes` is what its maker wrote on it for the customer."""
+
+    id: str
+    notes: str | None
+
+    @classmethod
+    def from_json(cls, raw: object) -> "CreditNote":
+        """The credit note; raises Unreadable."""
+        fields = Fields("Chargebee credit note", raw)
+        return cls(fields.id("id"), fields.text_or_none("customer_notes"))
+
+
+@dataclass(frozen=True)
+class NewCharge:
+    """A charge that is to be made, of `amount` minor units: of an item of the catalogue, or under its own description."""
+
+    item_price_id: str | None
+    amount: int
+    description: str
+    date_from: datetime
+    date_to: datetime
+
+
+@dataclass(frozen=True)
+class MadeCharges:
+    """The charges that a call has made, and the invoice that they are on, if any; `replayed` as in `AddedCharge`."""
+
+    lines: tuple[InvoiceLine, ...]
+    invoice: Invoice | None
+    replayed: bool
 
 
 @dataclass(frozen=True)
@@ -328,6 +384,20 @@ class ChargebeeClient:
         }
         return [Invoice.from_json(raw) for raw in self._all("Invoice.list", self._sdk.Invoice.list, "invoice", filters)]
 
+    def invoices_since(
+        self, since: datetime, *, subscription_id: str | None = None, customer_id: str | None = None
+    ) -> list[Invoice]:
+        """The invoices, with all their lines, of a subscription or a customer that have a later date than `since`.
+
+        Chargebee API: Invoices > List invoices
+        """
+        whose = {"subscription_id": subscription_id, "customer_id": customer_id}
+        filters: dict[str, Any] = {name: {"is": one} for name, one in whose.items() if one is not None}
+        filters |= {"date": {"after": _seconds(since)}, "sort_by": {"asc": "date"}, "limit": PAGE_SIZE}
+        rows = self._all("Invoice.list", self._sdk.Invoice.list, "invoice", filters)
+        found = [Invoice.from_json(raw) for raw in rows]
+        return [one if one.lines_complete else self.retrieve_invoice(one.id) for one in found]
+
     def retrieve_invoice(self, invoice_id: str) -> Invoice:
         """The invoice with all its lines; raises Retryable when it changed while they were read.
 
@@ -350,6 +420,60 @@ class ChargebeeClient:
         """
         answer = self._call("ItemPrice.retrieve", self._sdk.ItemPrice.retrieve, segment(item_price_id))
         return ItemPrice.from_json(_member(answer.json(), "item_price"))
+
+    def item_family_must_exist(self, item_family_id: str) -> None:
+        """Raise NotFound unless there is this item family.
+
+        Chargebee API: Item families > Retrieve an item family
+        """
+        self._call("ItemFamily.retrieve", self._sdk.ItemFamily.retrieve, segment(item_family_id))
+
+    def items(self, id_prefix: str) -> list[Item]:
+        """Every item whose id begins so, but deleted ones.
+
+        Chargebee API: Items > List items
+        """
+        filters = {"id": {"starts_with": id_prefix}, "limit": PAGE_SIZE}
+        return [Item.from_json(raw) for raw in self._all("Item.list", self._sdk.Item.list, "item", filters)]
+
+    def item_prices(self, id_prefix: str) -> list[ItemPrice]:
+        """Every item price whose id begins so, but deleted ones.
+
+        Chargebee API: Item prices > List item prices
+        """
+        filters = {"id": {"starts_with": id_prefix}, "limit": PAGE_SIZE}
+        rows = self._all("ItemPrice.list", self._sdk.ItemPrice.list, "item_price", filters)
+        return [ItemPrice.from_json(raw) for raw in rows]
+
+    def retrieve_item(self, item_id: str) -> Item:
+        """The item.
+
+        Chargebee API: Items > Retrieve an item
+        """
+        answer = self._call("Item.retrieve", self._sdk.Item.retrieve, segment(item_id))
+        return Item.from_json(_member(answer.json(), "item"))
+
+    def create_charge_item(self, item_id: str, *, name: str, item_family_id: str) -> None:
+        """A new charge item that is in no shop window; Rejected with `duplicate_entry` where the id is taken.
+
+        Chargebee API: Items > Create an item
+        """
+        params = {
+            "id": item_id, "name": item_id, "external_name": name, "type": "charge", "item_family_id": item_family_id,
+            "enabled_for_checkout": False, "enabled_in_portal": False,
+        }  # fmt: skip
+        self._call("Item.create", self._sdk.Item.create, params, writes=True)
+
+    def create_flat_price(self, item_price_id: str, *, item_id: str, name: str, currency: str) -> None:
+        """A new flat-fee price of nothing, as bill lines need it; Rejected with `duplicate_entry` where the id is taken.
+
+        Chargebee API: Item prices > Create an item price
+        """
+        params = {
+            "id": item_price_id, "name": item_price_id, "external_name": name, "item_id": item_id,
+            "currency_code": currency, "pricing_model": "flat_fee", "price": 0,
+        }  # fmt: skip
+        self._call("ItemPrice.create", self._sdk.ItemPrice.create, params, writes=True)
 
     def add_charge_item(
         self,
@@ -408,7 +532,44 @@ class ChargebeeClient:
         answer = self._call(operation, method, segment(invoice_id), params, {KEY_HEADER: key}, writes=True)
         with after_a_write():
             invoice = Invoice.from_json(_member(answer.json(), "invoice"))
-        return AddedCharge(invoice, replayed=answer.headers.get(REPLAYED_HEADER, "").lower() == "true")
+        return AddedCharge(invoice, _is_replayed(answer))
+
+    def create_pending_invoice(
+        self, subscription_id: str, charges: Sequence[NewCharge], *, currency: str, idempotency_key: str
+    ) -> MadeCharges:
+        """A new pending invoice of the subscription with all these charges; Uncertain when it may have been made.
+
+        Chargebee API: Invoices > Create an invoice for charge-items and one-time charges
+        """
+        params = _charges_form(subscription_id, charges, currency, idempotency_key) | {"create_pending_invoice": True}
+        method, headers = self._sdk.Invoice.create_for_charge_items_and_charges, {KEY_HEADER: idempotency_key}
+        answer = self._call("Invoice.create_for_charge_items_and_charges", method, params, headers, writes=True)
+        with after_a_write():
+            invoice = Invoice.from_json(_member(answer.json(), "invoice"))
+        return MadeCharges(invoice.lines, invoice, _is_replayed(answer))
+
+    def create_unbilled_charges(
+        self, subscription_id: str, charges: Sequence[NewCharge], *, currency: str, idempotency_key: str
+    ) -> MadeCharges:
+        """Charges that the subscription's next invoice will take; Uncertain when they may have been made.
+
+        Chargebee API: Unbilled charges > Create unbilled charges
+        """
+        params = _charges_form(subscription_id, charges, currency, idempotency_key)
+        method, headers = self._sdk.UnbilledCharge.create, {KEY_HEADER: idempotency_key}
+        answer = self._call("UnbilledCharge.create", method, params, headers, writes=True)
+        with after_a_write():
+            made = Fields("Chargebee answer", answer.json()).each("unbilled_charges", InvoiceLine.from_json)
+        return MadeCharges(made, None, _is_replayed(answer))
+
+    def unbilled_charges(self, subscription_id: str) -> list[InvoiceLine]:
+        """The charges that the subscription's next invoice will take.
+
+        Chargebee API: Unbilled charges > List unbilled charges
+        """
+        filters = {"subscription_id": {"is": subscription_id}, "limit": PAGE_SIZE}
+        rows = self._all("UnbilledCharge.list", self._sdk.UnbilledCharge.list, "unbilled_charge", filters)
+        return [InvoiceLine.from_json(raw) for raw in rows]
 
     def add_promotional_credit(
         self, customer_id: str, *, amount: int, currency: str, description: str, reference: str, idempotency_key: str
@@ -437,6 +598,45 @@ class ChargebeeClient:
         method = self._sdk.PromotionalCredit.list
         rows = self._all("PromotionalCredit.list", method, "promotional_credit", filters)
         return [PromotionalCredit.from_json(raw) for raw in rows]
+
+    def adjust_invoice(self, invoice: Invoice, *, total: int, notes: str, idempotency_key: str) -> str:
+        """The id of a new credit note on the closed invoice: off what is due of it, or to be paid back where it is paid.
+
+        Chargebee API: Credit notes > Create a credit note
+        """
+        kind = "adjustment" if total <= invoice.amount_due else "refundable"
+        params = {"type": kind, "reference_invoice_id": invoice.id, "total": total, "customer_notes": notes}
+        return self._create_credit_note(params, idempotency_key)
+
+    def credit_customer(self, customer_id: str, *, total: int, currency: str, notes: str, idempotency_key: str) -> str:
+        """The id of a new refundable credit note of the customer, on no invoice.
+
+        Chargebee API: Credit notes > Create a credit note
+        """
+        params = {
+            "type": "refundable", "customer_id": customer_id, "total": total, "currency_code": currency,
+            "customer_notes": notes,
+        }  # fmt: skip
+        return self._create_credit_note(params, idempotency_key)
+
+    def _create_credit_note(self, params: dict[str, Any], idempotency_key: str) -> str:
+        if params["total"] < 1:
+            raise ValueError("a credit of nothing cannot be given")
+        method, headers = self._sdk.CreditNote.create, {KEY_HEADER: idempotency_key}
+        answer = self._call("CreditNote.create", method, params, headers, writes=True)
+        with after_a_write():
+            return CreditNote.from_json(_member(answer.json(), "credit_note")).id
+
+    def credit_notes(self, *, invoice_id: str | None = None, customer_id: str | None = None) -> list[CreditNote]:
+        """Every credit note on this invoice, or of this customer.
+
+        Chargebee API: Credit notes > List credit notes
+        """
+        whose = {"reference_invoice_id": invoice_id, "customer_id": customer_id}
+        filters: dict[str, Any] = {name: {"is": one} for name, one in whose.items() if one is not None}
+        filters["limit"] = PAGE_SIZE
+        rows = self._all("CreditNote.list", self._sdk.CreditNote.list, "credit_note", filters)
+        return [CreditNote.from_json(raw) for raw in rows]
 
     def close_invoice(self, invoice_id: str, *, idempotency_key: str) -> Invoice:
         """The pending invoice, closed under its final id; Uncertain when it may have been closed.
@@ -553,6 +753,27 @@ def _check_charge(unit_price: int, date_from: datetime, date_to: datetime, idemp
         raise Rejected("a Chargebee charge cannot end before it begins")
     if not (0 < len(idempotency_key) <= MAX_KEY and idempotency_key.isascii() and idempotency_key.isprintable()):
         raise Rejected(f"a Chargebee idempotency key has 1 to {MAX_KEY} plain characters")
+
+
+def _charges_form(
+    subscription_id: str, charges: Sequence[NewCharge], currency: str, idempotency_key: str
+) -> dict[str, Any]:
+    """The parameters that name several new charges of a subscription."""
+    form: dict[str, Any] = {"subscription_id": subscription_id, "currency_code": currency}
+    for one in charges:
+        _check_charge(one.amount, one.date_from, one.date_to, idempotency_key)
+        period = {"date_from": _seconds(one.date_from), "date_to": _seconds(one.date_to)}
+        if one.item_price_id is None:
+            row = {"amount": one.amount, "description": one.description, **period}
+            form.setdefault("charges", []).append(row)
+        else:
+            row = {"item_price_id": one.item_price_id, "unit_price": one.amount, **period}
+            form.setdefault("item_prices", []).append(row)
+    return form
+
+
+def _is_replayed(answer: Answer) -> bool:
+    return answer.headers.get(REPLAYED_HEADER, "").lower() == "true"
 
 
 def _seconds(time: datetime) -> int:

@@ -13,7 +13,16 @@ from typing import Any
 
 from connector.clients.fields import Fields
 from connector.clients.http import Answer, Http, Unreadable, after_a_write, base_url, url_path
-from connector.clients.m3ter_objects import Account, AccountPlan, Bill, ExternalMapping, Plan, PlanTemplate, Raw
+from connector.clients.m3ter_objects import (
+    Account,
+    AccountPlan,
+    Aggregation,
+    Bill,
+    ExternalMapping,
+    Plan,
+    PlanTemplate,
+    Raw,
+)
 from connector.errors import AccessRefused, Misconfigured, NotFound, Rejected
 
 PROVIDER = "m3ter"
@@ -145,7 +154,9 @@ class M3terClient:
         m3ter API: AccountPlan > Update AccountPlan
         """
         times = {"startDate": start, "endDate": end}
-        raw = self._change("account_plans.update", "accountplans", account_plan_id, lambda kept: _timed(kept, times, bill_epoch))
+        raw = self._change(
+            "account_plans.update", "accountplans", account_plan_id, lambda kept: _timed(kept, times, bill_epoch)
+        )
         with after_a_write():
             return AccountPlan.from_json(raw)
 
@@ -223,6 +234,21 @@ class M3terClient:
         m3ter API: PlanTemplate > Retrieve PlanTemplate
         """
         return PlanTemplate.from_json(self._get("plan_templates.retrieve", "plantemplates", plan_template_id))
+
+    def aggregations(self) -> list[Aggregation]:
+        """Every simple aggregation, newest first.
+
+        m3ter API: Aggregation > List Aggregations
+        """
+        return [Aggregation.from_json(raw) for raw in self._all("aggregations.list", "aggregations")]
+
+    def compound_aggregations(self) -> list[Aggregation]:
+        """Every compound aggregation, newest first.
+
+        m3ter API: CompoundAggregation > List CompoundAggregations
+        """
+        rows = self._all("compound_aggregations.list", "compoundaggregations")
+        return [Aggregation.from_json(raw) for raw in rows]
 
     def must_exist(self, collection: str, entity_id: str) -> None:
         """Raise NotFound unless the catalogue has this entity; the collection is as in m3ter's paths, e.g. `pricings`.

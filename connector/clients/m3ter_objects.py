@@ -125,6 +125,21 @@ class PlanTemplate:
 
 
 @dataclass(frozen=True)
+class Aggregation:
+    """A metric that is priced, simple or compound."""
+
+    id: str
+    code: str | None
+    name: str
+
+    @classmethod
+    def from_json(cls, raw: object) -> "Aggregation":
+        """The aggregation; raises Unreadable."""
+        fields = Fields("m3ter aggregation", raw)
+        return cls(id=fields.id("id"), code=fields.text_or_none("code"), name=fields.text_or_none("name") or "")
+
+
+@dataclass(frozen=True)
 class BillLine:
     """A line of a bill: `subtotal` in its own `currency`, `converted_subtotal` in the bill's; `end` is exclusive.
 

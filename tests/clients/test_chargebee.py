@@ -13,7 +13,7 @@ import chargebee
 import pytest
 import responses
 
-from connector.clients.chargebee import ChargebeeClient, Customer, Invoice, ItemPrice, Subscription
+from connector.clients.chargebee import ChargebeeClient, Customer, Invoice, ItemPrice, NewCharge, Subscription
 from connector.clients.http import Unreadable, recorded_calls
 from connector.errors import ConnectorError, Misconfigured, NotFound, Rejected, Retryable, Uncertain
 
@@ -105,6 +105,123 @@ def test_a_charge_on_a_consolidated_invoice_names_its_subscription(client, netwo
     network.add(responses.POST, f"{API}/invoices/draft_inv_1/add_charge_item", json={"invoice": invoice()})
     add(client, subscription_id="sub_1")
     assert form(network.calls[0])["subscription_id"] == "sub_1"
+
+
+USAGE = NewCharge("api-calls-USD", 2900, "API calls", JAN, FEB)
+ONBOARDING = NewCharge(None, 500, "Onboarding", JAN, FEB)
+SEVERAL = {
+    "subscription_id": "sub_1",
+    "currency_code": "USD",
+    "item_prices[item_price_id][0]": "api-calls-USD",
+    "item_prices[unit_price][0]": "2900",
+    "item_prices[date_from][0]": str(JAN_SECONDS),
+    "item_prices[date_to][0]": str(FEB_SECONDS),
+    "charges[amount][0]": "500",
+    "charges[description][0]": "Onboarding",
+    "charges[date_from][0]": str(JAN_SECONDS),
+    "charges[date_to][0]": str(FEB_SECONDS),
+}
+
+
+def test_unbilled_charges_are_sent_together(client, network):
+    headers = {"Chargebee-Idempotency-Replayed": "true"}
+    network.add(responses.POST, f"{API}/unbilled_charges", json={"unbilled_charges": [line()]}, headers=headers)
+    made = client.create_unbilled_charges("sub_1", [USAGE, ONBOARDING], currency="USD", idempotency_key="key-1")
+    (call,) = network.calls
+    assert form(call) == SEVERAL
+    assert call.request.headers["chargebee-idempotency-key"] == "key-1"
+    assert ([one.id for one in made.lines], made.invoice, made.replayed) == (["li_a"], None, True)
+
+
+def test_an_invoice_of_its_own_is_pending_until_it_is_closed(client, network):
+    url = f"{API}/invoices/create_for_charge_items_and_charges"
+    network.add(responses.POST, url, json={"invoice": invoice()})
+    made = client.create_pending_invoice("sub_1", [USAGE, ONBOARDING], currency="USD", idempotency_key="key-1")
+    (call,) = network.calls
+    assert form(call) == {**SEVERAL, "create_pending_invoice": "true"}
+    assert call.request.headers["chargebee-idempotency-key"] == "key-1"
+    assert ([one.id for one in made.lines], made.invoice.id, made.replayed) == (["li_a"], "draft_inv_1", False)
+
+
+@pytest.mark.parametrize("answer", [{}, {"invoice": {"id": "x"}}, {"unbilled_charges": [{"id": "x"}]}])
+def test_an_unreadable_answer_to_several_charges_leaves_open_whether_they_were_made(client, network, answer):
+    network.add(responses.POST, f"{API}/unbilled_charges", json=answer)
+    network.add(responses.POST, f"{API}/invoices/create_for_charge_items_and_charges", json=answer)
+    for make in (client.create_unbilled_charges, client.create_pending_invoice):
+        with pytest.raises(Uncertain):
+            make("sub_1", [USAGE], currency="USD", idempotency_key="key-1")
+
+
+def test_one_impossible_charge_keeps_all_from_being_sent(client, network):
+    wrong = dataclasses.replace(USAGE, amount=-1)
+    with pytest.raises(Rejected):
+        client.create_unbilled_charges("sub_1", [USAGE, wrong], currency="USD", idempotency_key="key-1")
+    assert len(network.calls) == 0
+
+
+def test_what_waits_for_an_invoice_is_read_page_by_page(client, network):
+    network.add(
+        responses.GET, f"{API}/unbilled_charges", json={"list": [{"unbilled_charge": line()}], "next_offset": "2"}
+    )
+    network.add(responses.GET, f"{API}/unbilled_charges", json={"list": [{"unbilled_charge": line(id="li_b")}]})
+    assert [one.id for one in client.unbilled_charges("sub_1")] == ["li_a", "li_b"]
+    assert query(network.calls[0]) == {"subscription_id[is]": "sub_1", "limit": "100"}
+
+
+def test_the_invoices_since_a_day_come_with_all_their_lines(client, network):
+    cut = invoice(line_items_next_offset="2")
+    network.add(responses.GET, f"{API}/invoices", json={"list": [{"invoice": cut}]})
+    network.add(responses.GET, f"{API}/invoices/draft_inv_1", json={"invoice": invoice(line_items=[line(), line()])})
+    (found,) = client.invoices_since(JAN, subscription_id="sub_1")
+    assert (len(found.lines), found.lines_complete) == (2, True)
+    usual = {"date[after]": str(JAN_SECONDS), "sort_by[asc]": "date", "limit": "100"}
+    assert query(network.calls[0]) == {"subscription_id[is]": "sub_1", **usual}
+    client.invoices_since(JAN, customer_id="cust_1")
+    assert query(network.calls[2]) == {"customer_id[is]": "cust_1", **usual}
+
+
+@pytest.mark.parametrize(("amount_due", "kind"), [(300, "adjustment"), (299, "refundable"), (None, "refundable")])
+def test_a_credit_note_takes_off_what_is_due_or_is_to_be_paid_back(client, network, amount_due, kind):
+    closed = Invoice.from_json(invoice(id="17", status="payment_due", amount_due=amount_due))
+    network.add(responses.POST, f"{API}/credit_notes", json={"credit_note": {"id": "CN-1"}})
+    assert client.adjust_invoice(closed, total=300, notes="m3ter bill", idempotency_key="key-1") == "CN-1"
+    (call,) = network.calls
+    assert form(call) == {
+        "type": kind, "reference_invoice_id": "17", "total": "300", "customer_notes": "m3ter bill",
+    }  # fmt: skip
+    assert call.request.headers["chargebee-idempotency-key"] == "key-1"
+
+
+def test_a_credit_note_of_a_customer_is_on_no_invoice(client, network):
+    network.add(responses.POST, f"{API}/credit_notes", json={"credit_note": {"id": "CN-1"}})
+    wanted = {"total": 300, "currency": "USD", "notes": "m3ter bill", "idempotency_key": "key-1"}
+    assert client.credit_customer("cust_1", **wanted) == "CN-1"
+    assert form(network.calls[0]) == {
+        "type": "refundable", "customer_id": "cust_1", "total": "300", "currency_code": "USD",
+        "customer_notes": "m3ter bill",
+    }  # fmt: skip
+    with pytest.raises(ValueError, match="nothing"):
+        client.credit_customer("cust_1", **{**wanted, "total": 0})
+
+
+def test_an_unreadable_answer_leaves_open_whether_a_credit_note_was_made(client, network):
+    network.add(responses.POST, f"{API}/credit_notes", json={"credit_note": {}})
+    with pytest.raises(Uncertain):
+        client.credit_customer("cust_1", total=3, currency="USD", notes="m3ter bill", idempotency_key="key-1")
+
+
+@pytest.mark.parametrize(
+    ("whose", "asked"),
+    [
+        ({"invoice_id": "17"}, {"reference_invoice_id[is]": "17"}),
+        ({"customer_id": "cust_1"}, {"customer_id[is]": "cust_1"}),
+    ],
+)
+def test_credit_notes_are_listed_with_their_notes(client, network, whose, asked):
+    rows = [{"credit_note": {"id": "CN-1", "customer_notes": "m3ter bill"}}, {"credit_note": {"id": "CN-2"}}]
+    network.add(responses.GET, f"{API}/credit_notes", json={"list": rows})
+    assert [(one.id, one.notes) for one in client.credit_notes(**whose)] == [("CN-1", "m3ter bill"), ("CN-2", None)]
+    assert query(network.calls[0]) == {**asked, "limit": "100"}
 
 
 def test_each_charge_has_its_own_key(client, network):

@@ -303,10 +303,14 @@ def test_the_invoice_stays_open_while_another_bill_of_the_period_is_to_come(
     world, invoice_id = renewed
     world.services = make_services(CLOSE_INVOICES="yes")
     bill_id = world.bill()
-    other = {**world.m3ter.bills[bill_id], "id": "0" * 8 + "-0000-4000-8000-" + "0" * 12, "status": "PENDING"}
-    world.m3ter.bills[other["id"]] = other
+    other_id = "0" * 8 + "-0000-4000-8000-" + "0" * 12
+    world.m3ter.bills[other_id] = {**world.m3ter.bills[bill_id], "id": other_id, "status": "PENDING"}
+    world.m3ter._sequence[other_id] = len(world.m3ter._sequence) + 1
     world.poll()
+    assert states(world, bill_id) == ("succeeded", None)
     assert world.chargebee.invoices[invoice_id]["status"] == "pending"
+    [tried] = world.attempts(world.sync("bill", bill_id).id)
+    assert any(other_id in sentence for sentence in tried.did)
 
 
 @pytest.mark.parametrize("line_ids_change", [False, True])

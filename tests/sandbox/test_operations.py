@@ -73,11 +73,18 @@ ERRORS: dict[str, dict[int, type[Exception]]] = {
 
 # What each list needs to find the two rows that `doubled` makes for it.
 PAGED: dict[tuple[str, str], dict[str, Any]] = {
+    ("chargebee", "CreditNote.list"): {},
     ("chargebee", "Event.list"): {},
     ("chargebee", "Invoice.list"): {},
+    ("chargebee", "Item.list"): {},
+    ("chargebee", "ItemPrice.list"): {},
+    ("chargebee", "PromotionalCredit.list"): {},
+    ("chargebee", "UnbilledCharge.list"): {},
     ("m3ter", "account_plans.list"): {"includeall": True},
     ("m3ter", "accounts.list"): {},
+    ("m3ter", "aggregations.list"): {},
     ("m3ter", "bills.list"): {},
+    ("m3ter", "compound_aggregations.list"): {},
     ("m3ter", "external_mappings.list"): {},
     ("m3ter", "external_mappings.list_by_external_entity"): {
         "external_id": "e",
@@ -265,6 +272,14 @@ def doubled(shop: Sandbox, metered: dict[str, str]) -> Sandbox:
     other = shop.m3ter.create_account("other")["id"]
     shop.m3ter.create_account_plan(other, metered["plan"], shop.clock.now())
     shop.m3ter.run_bill_job([metered["account"], other], "2026-02-01")
+    shop.m3ter.create_aggregation(metered["meter"], code="other")
+    for code in ("ratio", "share"):
+        shop.m3ter.create_compound_aggregation("calls / 2", code)
+    for _ in range(2):
+        shop.chargebee.add_promotional_credits("acme", 100, "goodwill", "USD")
+        shop.chargebee.create_credit_note("refundable", customer_id="acme", total=100, currency_code="USD")
+        charge, subscription_id = {"amount": 100, "description": "late"}, next(iter(shop.chargebee.subscriptions))
+        shop.chargebee.create_unbilled_charges(subscription_id, charges=[charge], currency_code="USD")
     mapping = {"m3terEntity": "AccountPlan", "m3terId": "m", "externalSystem": "Chargebee", "externalId": "e"}
     for _ in range(2):
         shop.m3ter.create("external_mappings", {**mapping, "externalTable": "Subscription"})

@@ -55,6 +55,26 @@ class Catalogue(Accounts):
         }
         return self.create("aggregations", exact({**body, **fields}))
 
+    def create_compound_aggregation(
+        self,
+        calculation: str,
+        code: str | None = None,
+        unit: str = "calls",
+        quantity_per_unit: Any = 1,
+        rounding: str = "NONE",
+        **fields: Any,
+    ) -> Resource:
+        """A new compound aggregation; bills here do not work out its calculation."""
+        body = {
+            "name": code or calculation,
+            "code": code,
+            "calculation": calculation,
+            "unit": unit,
+            "quantityPerUnit": amount(quantity_per_unit),
+            "rounding": rounding,
+        }
+        return self.create("compound_aggregations", exact({**body, **fields}))
+
     def create_plan_template(
         self,
         product_id: str,
@@ -130,7 +150,7 @@ class Catalogue(Accounts):
         if ("aggregationId" in row) == ("compoundAggregationId" in row):
             raise bad_request("Exactly one of aggregationId and compoundAggregationId must be given")
         if "compoundAggregationId" in row:
-            raise bad_request("compoundAggregationId does not exist")
+            raise bad_request("The sandbox has no pricings of a compoundAggregationId")
         if row.get("overagePricingBands") and (not row.get("cumulative") or row.get("tiersSpanPlan")):
             raise bad_request("overagePricingBands need cumulative to be true and tiersSpanPlan to be false")
         for name in ("pricingBands", "overagePricingBands"):

@@ -41,6 +41,7 @@ ENTITIES: dict[str, Entity] = {
     "products": Entity("Product", shapes.PRODUCT, page_limit=200),
     "meters": Entity("Meter", shapes.METER),
     "aggregations": Entity("Aggregation", shapes.AGGREGATION),
+    "compound_aggregations": Entity("CompoundAggregation", shapes.COMPOUND_AGGREGATION),
     "plan_templates": Entity("PlanTemplate", shapes.PLAN_TEMPLATE),
     "plans": Entity("Plan", shapes.PLAN),
     "pricings": Entity("Pricing", shapes.PRICING),
@@ -86,6 +87,7 @@ class Organization(Component):
     products: Table
     meters: Table
     aggregations: Table
+    compound_aggregations: Table
     plan_templates: Table
     plans: Table
     pricings: Table

@@ -62,6 +62,14 @@ ROUTES: dict[str, Route] = {
     **_crud("/products", "products", "product", "products"),
     **_crud("/meters", "meters", "meter", "meters", codes="code", productId="productId"),
     **_crud("/aggregations", "aggregations", "aggregation", "aggregations", codes="code"),
+    **_crud(
+        "/compoundaggregations",
+        "compound_aggregations",
+        "compound_aggregation",
+        "compound_aggregations",
+        codes="code",
+        productId="productId",
+    ),
     **_crud("/plantemplates", "plan_templates", "plan_template", "plan_templates", productId="productId"),
     **_crud("/plans", "plans", "plan", "plans", productId="productId", accountId="accountId"),
     **_crud(

@@ -104,6 +104,22 @@ AGGREGATION = Shape(
         **CUSTOM,
     },
 )
+COMPOUND_AGGREGATION = Shape(
+    {
+        "name": NAME,
+        "rounding": ROUNDING,
+        "quantityPerUnit": number(0, exclusive=True),
+        "unit": text(50),
+        "calculation": text(),
+    },
+    {
+        "code": identifier,
+        "productId": uuid,
+        "accountingProductId": uuid,
+        "evaluateNullAggregations": boolean,
+        **CUSTOM,
+    },
+)
 PLAN_TEMPLATE = Shape(
     {
         "productId": uuid,

@@ -1,0 +1,225 @@
+"""Charges of bills that came too late for their invoice: unbilled ones, or an invoice of their own; one call makes them all."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from connector import leases
+from connector.bills import ledger, settling
+from connector.bills.around import payer
+from connector.bills.invoices import is_alike, is_ours
+from connector.bills.ledger import PLANNED, Intent
+from connector.bills.routing import OWN_INVOICE, UNBILLED
+from connector.bills.settling import named
+from connector.clients.chargebee import Invoice, InvoiceLine, MadeCharges, NewCharge
+from connector.errors import Parked
+from connector.leases import Held
+from connector.models import BillSnapshot
+from connector.services import Services
+from connector.syncs import Run
+
+# Longer than an invoice may stay pending (chargebee.md §5.5): closing one gives it a new id and may give it a new date.
+LOOK_BACK = timedelta(days=60)
+KINDS = (UNBILLED, OWN_INVOICE)
+
+
+@dataclass(frozen=True)
+class _Charged:
+    """What a subscription has been charged lately: the charges that wait for an invoice, and its invoices."""
+
+    waiting: Sequence[InvoiceLine]
+    invoices: Sequence[Invoice]
+
+    @property
+    def ids(self) -> list[str]:
+        """Everything that is there: the baseline of what is sent next."""
+        on_invoices = [line.id for invoice in self.invoices for line in invoice.lines]
+        return [*(line.id for line in self.waiting), *(invoice.id for invoice in self.invoices), *on_invoices]
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A line, and the invoice that it is on, if any."""
+
+    line: InvoiceLine
+    invoice: Invoice | None
+
+
+def send_all(services: Services, run: Run, snapshot: BillSnapshot) -> dict[str, Invoice]:
+    """Make every late charge of the snapshot that has not been made; answers the invoices that were made for it."""
+    made: dict[str, Invoice] = {}
+    for kind, subscription_id in _batches(services, snapshot):
+        with _only_charger_of(services, run, subscription_id) as lease:
+            _settle(services, run, _intents(services, snapshot, kind, subscription_id), lease)
+            planned = [one for one in _intents(services, snapshot, kind, subscription_id) if one.status == PLANNED]
+            if planned and (invoice := _send(services, run, planned, lease)):
+                made[invoice.id] = invoice
+    return made
+
+
+def settle_all(services: Services, run: Run, snapshot: BillSnapshot) -> None:
+    """Find out what became of every late charge whose answer is missing."""
+    for kind, subscription_id in _batches(services, snapshot):
+        with _only_charger_of(services, run, subscription_id) as lease:
+            _settle(services, run, _intents(services, snapshot, kind, subscription_id), lease)
+
+
+def unbilled_lines(services: Services, run: Run, snapshot: BillSnapshot) -> list[InvoiceLine]:
+    """The lines among which the snapshot's unbilled charges must be, wherever they are by now."""
+    found: list[InvoiceLine] = []
+    for kind, subscription_id in _batches(services, snapshot):
+        if kind == UNBILLED:
+            charged = _look(services, run, kind, subscription_id, snapshot.created_at)
+            found += [*charged.waiting, *(line for invoice in charged.invoices for line in invoice.lines)]
+    return found
+
+
+def _look(services: Services, run: Run, kind: str, subscription_id: str, at: datetime) -> _Charged:
+    """Where charges of this kind are, or were while `at` is not long ago."""
+    connected = services.connection(run.connection)
+    since = at - LOOK_BACK
+    # First what waits: a charge that an invoice takes in between is then seen twice rather than not at all.
+    waiting = connected.chargebee.unbilled_charges(subscription_id) if kind == UNBILLED else []
+    if not connected.settings.consolidated_invoicing:
+        return _Charged(waiting, connected.chargebee.invoices_since(since, subscription_id=subscription_id))
+    with services.reading() as db:
+        customer_id = payer(db, run.connection, subscription_id)
+    return _Charged(waiting, connected.chargebee.invoices_since(since, customer_id=customer_id))
+
+
+def _settle(services: Services, run: Run, batch: Sequence[Intent], lease: Held) -> None:
+    """Adopt what is new and just ours, send again when there is nothing of it, and leave it to a person otherwise."""
+    unknown = settling.unknown(services, run, batch)
+    if not unknown:
+        return
+    sent_at = min(one.sent_at for one in unknown if one.sent_at is not None)
+    kind, subscription_id = unknown[0].kind, str(unknown[0].subscription_id)
+    new = _new(services, run, unknown, _look(services, run, kind, subscription_id, sent_at))
+    if any(is_alike(one.line, intent) for one in new for intent in unknown):
+        _claim(services, unknown, new, lease, "look-up")
+    else:
+        with services.transaction() as db:
+            lease.confirm(db)
+            for intent in unknown:
+                ledger.send_again(db, intent)
+        new = []
+    run.note(f"{_all(unknown)} {'were there already' if new else 'were not there'} after a missing answer")
+
+
+def _send(services: Services, run: Run, batch: Sequence[Intent], lease: Held) -> Invoice | None:
+    """Make all these charges by one call; answers the invoice that was made for them, if any."""
+    kind, subscription_id = batch[0].kind, str(batch[0].subscription_id)
+    before = _look(services, run, kind, subscription_id, services.now())
+    settling.begin(services, run, batch, lease, before.ids)
+    with settling.calling(services, run, batch, _all(batch)):
+        answer = _make(services, run, batch)
+    after = _Charged(answer.lines, []) if answer.invoice is None else _Charged([], [answer.invoice])
+    if answer.replayed or (answer.invoice is not None and not answer.invoice.lines_complete):
+        after = _look(services, run, kind, subscription_id, services.now())
+    new = _new(services, run, batch, after, baseline=before.ids)
+    _claim(services, batch, new, lease, "replay" if answer.replayed else "answer")
+    run.note(f"made {_all(batch)}")
+    return new[0].invoice
+
+
+def _make(services: Services, run: Run, batch: Sequence[Intent]) -> MadeCharges:
+    chargebee = services.connection(run.connection).chargebee
+    make = {UNBILLED: chargebee.create_unbilled_charges, OWN_INVOICE: chargebee.create_pending_invoice}[batch[0].kind]
+    charges = [
+        NewCharge(one.item_price_id, one.amount_minor, one.description, one.date_from, one.date_to) for one in batch
+    ]
+    return make(
+        str(batch[0].subscription_id),
+        charges,
+        currency=batch[0].currency,
+        idempotency_key=batch[0].idempotency_key,
+    )
+
+
+def _new(
+    services: Services, run: Run, batch: Sequence[Intent], charged: _Charged, baseline: Sequence[str] | None = None
+) -> list[_Found]:
+    """The lines that were not there before we sent, where ours can be, and that no other intent has claimed.
+
+    That is on invoices that are new too, and among the charges that wait.
+    """
+    before = set(batch[0].baseline if baseline is None else baseline)
+    found = {
+        line.id: _Found(line, invoice)
+        for invoice in charged.invoices
+        if invoice.id not in before
+        for line in invoice.lines
+    }
+    found = {line.id: _Found(line, None) for line in charged.waiting} | found
+    with services.reading() as db:
+        taken = before | ledger.claimed(db, run.connection, found)
+    return [one for line_id, one in found.items() if line_id not in taken]
+
+
+def _claim(services: Services, batch: Sequence[Intent], new: Sequence[_Found], lease: Held, found_by: str) -> None:
+    """Take for each charge its line; parks unless the new lines are just these charges, on one invoice if on any."""
+    pairs = _paired(batch, new)
+    with services.transaction() as db:
+        lease.confirm(db)
+        for intent, found in pairs:
+            ledger.finish(db, intent, found.line.id, found_by, found.invoice if intent.kind == OWN_INVOICE else None)
+        if not pairs:
+            for intent in batch:
+                ledger.park(db, intent)
+    if pairs:
+        return
+    if not new:
+        raise Parked(
+            "line_removed",
+            f"Chargebee says that it made {_all(batch)}, but they are not there",
+            "Find out who removed them. `connector syncs retry` makes them again once Chargebee has forgotten the first "
+            "time (half an hour).",
+        )
+    alike = [one.line for one in new if any(is_alike(one.line, intent) for intent in batch)]
+    shown = ", ".join(f"{line.id} of {line.amount}" for line in alike)
+    raise Parked(
+        "lines_differ",
+        f"{_all(batch)} should be there once each ({', '.join(map(named, batch))}), and there is: {shown or 'none'}",
+        "Remove these in Chargebee, allow price override for their item prices, then `connector syncs retry`.",
+    )
+
+
+def _paired(batch: Sequence[Intent], new: Sequence[_Found]) -> list[tuple[Intent, _Found]]:
+    """Each charge with its line; nothing where that is not sure for all of them."""
+    left = [one for one in new if any(is_alike(one.line, intent) for intent in batch)]
+    one_invoice = batch[0].kind == UNBILLED or len({one.invoice.id for one in left if one.invoice}) == 1
+    if len(left) != len(batch) or not one_invoice:
+        return []
+    pairs: list[tuple[Intent, _Found]] = []
+    for intent in batch:
+        found = next((one for one in left if is_ours(one.line, intent)), None)
+        if found is None:
+            return []
+        left.remove(found)
+        pairs.append((intent, found))
+    return pairs
+
+
+def _batches(services: Services, snapshot: BillSnapshot) -> list[tuple[str, str]]:
+    """Kind and subscription of what one call makes, in the bill's order."""
+    with services.reading() as db:
+        found = [(one.kind, str(one.subscription_id)) for one in ledger.intents(db, snapshot.id) if one.kind in KINDS]
+    return list(dict.fromkeys(found))
+
+
+def _intents(services: Services, snapshot: BillSnapshot, kind: str, subscription_id: str) -> list[Intent]:
+    with services.reading() as db:
+        found = ledger.intents(db, snapshot.id)
+    return [one for one in found if (one.kind, one.subscription_id) == (kind, subscription_id)]
+
+
+def _only_charger_of(services: Services, run: Run, subscription_id: str) -> AbstractContextManager[Held]:
+    name = f"{run.connection}/late/{subscription_id}"
+    return leases.held(services, name, services.settings.lease_seconds)
+
+
+def _all(batch: Sequence[Intent]) -> str:
+    total = sum(one.amount_minor for one in batch)
+    where = "an invoice of its own with " if batch[0].kind == OWN_INVOICE else ""
+    return f"{where}{len(batch)} late charge(s) of {total} {batch[0].currency} in all for {batch[0].subscription_id}"
