@@ -47,8 +47,9 @@ def surroundings(services: Services, connected: Connected, bill: Bill) -> Surrou
         ours = ledger.our_lines(db, connected.name, invoice_ids)
         ours |= ledger.claimed(db, connected.name, _strange_lines(pending, around, ours))
         taken = ledger.own_invoices(db, connected.name, invoice_ids)
+        doubtful = ledger.in_doubt(db, connected.name, invoice_ids, but=bill.id)
     open_to_all = {key: [one for one in found if one.id not in taken] for key, found in pending.items()}
-    return replace(around, pending=open_to_all, ours=ours)
+    return replace(around, pending=open_to_all, ours=ours, in_doubt=doubtful)
 
 
 def _strange_lines(pending: Mapping[str, Sequence[Invoice]], around: Surroundings, ours: Collection[str]) -> set[str]:

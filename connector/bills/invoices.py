@@ -8,11 +8,12 @@ from typing import Any
 
 from connector import leases, money
 from connector.bills import ledger, settling
-from connector.bills.ledger import DONE, PLANNED, Intent
+from connector.bills.ledger import DONE, PARKED, PLANNED, SENDING, Intent
 from connector.bills.plan import AD_HOC, CHARGE_ITEM, NOTHING
+from connector.bills.routing import settled_wish
 from connector.bills.settling import named
 from connector.clients.chargebee import AddedCharge, Invoice, InvoiceLine
-from connector.errors import NotFound, Parked, Rejected
+from connector.errors import NotFound, Parked, Rejected, Waiting
 from connector.leases import Held
 from connector.models import BillSnapshot
 from connector.services import Services
@@ -43,6 +44,7 @@ def send_all(services: Services, run: Run, snapshot: BillSnapshot, known: Mappin
     seen: dict[str, Invoice] = {}
     for invoice_id in of_snapshot(services, snapshot):
         with only_writer_of(services, run, invoice_id) as lease:
+            _wait_for_others(services, run, snapshot, invoice_id)
             invoice = settle_all(services, run, snapshot, invoice_id, lease) or known.get(invoice_id)
             for intent in _intents(services, snapshot, invoice_id):
                 if intent.status != PLANNED:
@@ -52,6 +54,20 @@ def send_all(services: Services, run: Run, snapshot: BillSnapshot, known: Mappin
                 invoice = _send(services, run, snapshot, intent, lease, invoice)
                 seen[invoice_id] = invoice
     return seen
+
+
+def _wait_for_others(services: Services, run: Run, snapshot: BillSnapshot, invoice_id: str) -> None:
+    """Raises Waiting while another bill has a line on the invoice whose answer is missing: nobody could tell it from ours."""
+    with services.reading() as db:
+        doubtful = ledger.in_doubt(db, run.connection, [invoice_id], but=snapshot.bill_id)
+    if doubtful:
+        raise Waiting(
+            "invoice_in_doubt",
+            f"another bill has a line on invoice {invoice_id} whose answer is missing",
+            "Nothing: it goes on when that line is settled.",
+            seconds=services.settings.settle_wait_seconds,
+            wakes_on=settled_wish(invoice_id),
+        )
 
 
 def settle_all(services: Services, run: Run, snapshot: BillSnapshot, invoice_id: str, lease: Held) -> Invoice | None:
@@ -158,13 +174,15 @@ def closed(services: Services, snapshot: BillSnapshot, invoice_id: str, how: str
         intents = ledger.intents(db, snapshot.id)
     intents = [intent for intent in intents if intent.kind != NOTHING]
     done = [intent for intent in intents if intent.status == DONE]
-    left = [intent for intent in intents if intent.status != DONE]
+    doubtful = [intent for intent in intents if intent.status in (SENDING, PARKED)]
+    left = [intent for intent in intents if intent not in done and intent not in doubtful]
     rest = money.to_major(sum(intent.amount_minor for intent in left), snapshot.decimals)
-    return Parked(
-        "invoice_closed",
-        f"invoice {invoice_id} {how}: {len(done)} of {len(intents)} lines were added, {rest} {snapshot.currency} were not",
-        "Invoice the rest by hand, then skip the sync.",
-    )
+    text = f"invoice {invoice_id} {how}: {len(done)} of {len(intents)} lines were added, {rest} {snapshot.currency} were not"
+    step = "Invoice the rest by hand, then skip the sync."
+    if doubtful:
+        text += f"; no answer came for {', '.join(named(one) for one in doubtful)}, which may be on it all the same"
+        step = "Look on the closed invoice for what got no answer, invoice by hand only what is missing, then skip the sync."
+    return Parked("invoice_closed", text, step)
 
 
 def _send(

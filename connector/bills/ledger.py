@@ -159,17 +159,41 @@ def intents(db: Session, snapshot_id: int) -> list[Intent]:
     rows = db.scalars(
         select(LinePush).where(LinePush.snapshot_id == snapshot_id).order_by(LinePush.position, LinePush.id)
     )
-    return [
-        Intent(
-            id=row.id, kind=row.kind, charge_key=row.charge_key, parts=tuple((key, minor) for key, minor in row.parts),
-            subscription_id=row.subscription_id, customer_id=row.customer_id, invoice_id=row.invoice_id,
-            final_invoice_id=row.final_invoice_id, item_price_id=row.item_price_id, description=row.description,
-            date_from=row.date_from, date_to=row.date_to, amount_minor=row.amount_minor, currency=row.currency,
-            idempotency_key=row.idempotency_key, status=row.status, baseline=tuple(row.baseline or ()),
-            sent_at=row.sent_at, chargebee_line_id=row.chargebee_line_id,
+    return [_intent(row) for row in rows]
+
+
+def _intent(row: LinePush) -> Intent:
+    return Intent(
+        id=row.id, kind=row.kind, charge_key=row.charge_key, parts=tuple((key, minor) for key, minor in row.parts),
+        subscription_id=row.subscription_id, customer_id=row.customer_id, invoice_id=row.invoice_id,
+        final_invoice_id=row.final_invoice_id, item_price_id=row.item_price_id, description=row.description,
+        date_from=row.date_from, date_to=row.date_to, amount_minor=row.amount_minor, currency=row.currency,
+        idempotency_key=row.idempotency_key, status=row.status, baseline=tuple(row.baseline or ()),
+        sent_at=row.sent_at, chargebee_line_id=row.chargebee_line_id,
+    )  # fmt: skip
+
+
+def in_doubt(db: Session, connection: str, invoice_ids: Collection[str], but: str) -> frozenset[str]:
+    """Those of the invoices on which a push of another bill than `but` has a line whose answer is missing."""
+    found = db.scalars(
+        select(LinePush.invoice_id).where(
+            LinePush.connection == connection, LinePush.invoice_id.in_(invoice_ids), LinePush.bill_id != but,
+            LinePush.status.in_((SENDING, PARKED)),
         )
-        for row in rows
-    ]  # fmt: skip
+    )  # fmt: skip
+    return frozenset(str(one) for one in found)
+
+
+def earlier_lines(db: Session, connection: str, snapshot: BillSnapshot, invoice_ids: Collection[str]) -> list[Intent]:
+    """What earlier pushes of the bill have put on these invoices."""
+    rows = db.scalars(
+        select(LinePush).where(
+            LinePush.connection == connection, LinePush.bill_id == snapshot.bill_id, LinePush.status == DONE,
+            LinePush.snapshot_id != snapshot.id, LinePush.invoice_id.in_(invoice_ids),
+            LinePush.chargebee_line_id.is_not(None),
+        )
+    )  # fmt: skip
+    return [_intent(row) for row in rows]
 
 
 def done_lines(db: Session, connection: str, bill_id: str) -> list[LinePush]:
@@ -191,7 +215,8 @@ def start_sending(db: Session, intent: Intent, lease: Held, baseline: Sequence[s
 
 def finish(db: Session, intent: Intent, line_id: str, found_by: str, invoice: Invoice | None = None) -> bool:
     """Commit that this charge was made, under this id of Chargebee's and on this invoice if it had none before."""
-    values: dict[str, Any] = {"chargebee_line_id": line_id, "found_by": found_by}
+    # The baseline has done its work; kept, those of a long bill would hold the ids of all its lines once for each of them.
+    values: dict[str, Any] = {"chargebee_line_id": line_id, "found_by": found_by, "baseline": None}
     if invoice is not None:
         values |= {"invoice_id": invoice.id, "final_invoice_id": None if invoice.status == "pending" else invoice.id}
     return _move(db, intent, SENDING, status=DONE, **values)

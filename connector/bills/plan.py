@@ -19,6 +19,7 @@ from connector.bills.routing import (
     Late,
     Problem,
     Surroundings,
+    busy,
     charge_price,
     place,
     problem,
@@ -220,10 +221,13 @@ def _charges(
         if minor and key not in by_key:
             gone = Open(key, -minor, _payer(around, bill.account_id), None, None)
             (draft.credits if minor > 0 else draft.withdrawn).append(gone)
+    draft.problems += [busy(invoice) for invoice in draft.invoices.values() if invoice.id in around.in_doubt]
     draft.problems += [
         _foreign(invoice, lines)
         for invoice in draft.invoices.values()
-        if (lines := _foreign_lines(invoice, around)) and around.policies.foreign_lines == "park"
+        if around.policies.foreign_lines == "park"
+        and invoice.id not in around.in_doubt
+        and (lines := _foreign_lines(invoice, around))
     ]
     if draft.problems:
         return draft.charges, draft.problems

@@ -9,6 +9,7 @@ from connector.bills.guards import Known
 from connector.bills.ledger import PLANNED
 from connector.bills.lines import content_hash
 from connector.bills.plan import CREDIT, CREDIT_NOTE, GIVEN, NOTHING, PushPlan, plan_push
+from connector.bills.routing import settled_wish
 from connector.bills.settling import named
 from connector.clients.chargebee import Invoice, InvoiceLine
 from connector.clients.m3ter_objects import Bill
@@ -186,6 +187,7 @@ def _verify(services: Services, run: Run, snapshot: BillSnapshot, seen: Mapping[
     """
     with services.reading() as db:
         mine = [one for one in ledger.intents(db, snapshot.id) if one.kind not in (NOTHING, *GIVEN)]
+        mine += ledger.earlier_lines(db, run.connection, snapshot, {one.invoice_id for one in mine if one.invoice_id})
         sent = sum(ledger.sent_amounts(db, run.connection, snapshot.bill_id).values())
     found: dict[str, InvoiceLine] = {line.id: line for line in late.unbilled_lines(services, run, snapshot)}
     for invoice_id in dict.fromkeys(one.final_invoice_id or one.invoice_id for one in mine):
@@ -219,9 +221,11 @@ def _verify(services: Services, run: Run, snapshot: BillSnapshot, seen: Mapping[
         raise Waiting(
             "bill_changed", "the bill changed while its lines were sent", "Nothing: the difference follows.", seconds=1
         )
+    settled = [settled_wish(one) for one in invoices.of_snapshot(services, snapshot)]
     with services.transaction() as db:
         receipts.store(db, run.connection, snapshot, services.now())
         ledger.close(db, snapshot.id, ledger.PUSHED, services.now())
+        syncs.wake(db, run.connection, settled, services.now())
         syncs.ask(
             db, connection=run.connection, kind="receipt", subject=snapshot.bill_id,
             trigger=f"push of sync {run.sync_id}", now=services.now(),

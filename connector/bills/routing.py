@@ -55,6 +55,7 @@ class Surroundings:
     `subscriptions` are the live ones of each account, and `named` the subscription that a person has mapped to an
     account or a contract. `sent` is what earlier pushes of the bill have put on invoices, by line key, in minor units;
     `sent_for` the subscriptions on whose invoices that was, and `ours` the invoice lines that any push has made.
+    `in_doubt` are invoices on which another bill has a line whose answer is missing.
     """
 
     now: datetime
@@ -67,6 +68,7 @@ class Surroundings:
     sent: Mapping[str, int] = field(default_factory=dict)
     sent_for: Collection[str] = ()
     ours: Collection[str] = ()
+    in_doubt: Collection[str] = ()
     policies: Policies = Policies()
 
 
@@ -211,6 +213,18 @@ def _late(
         ),
         wakes_on=invoice_wish(subscription_id),
     )
+
+
+def busy(invoice: Invoice) -> Problem:
+    """That another bill's line on this invoice is in doubt: until that is settled nobody could tell ours from it."""
+    text = f"another bill has a line on invoice {invoice.id} whose answer is missing"
+    cause = Cause("invoice_in_doubt", text, "Nothing: it goes on when that line is settled.")
+    return Problem(cause, wakes_on=settled_wish(invoice.id), waits=True)
+
+
+def settled_wish(invoice_id: str) -> str:
+    """What a bill waits for while another one's lines are on their way to this invoice."""
+    return f"settled:{invoice_id}"
 
 
 def _in_currency(bill: Bill, invoice: Invoice) -> Invoice | Problem:

@@ -477,7 +477,7 @@ def test_while_one_bill_is_sent_another_one_for_the_same_invoice_waits(
     with monkeypatch.context() as patched:
         patched.setattr(Http, "call", meet)
         assert syncs.attempt(world.services, first, handlers.KINDS) == "succeeded"
-    assert (met, world.sync("bill", life.bills[1]).cause) == (["waiting"], "busy")
+    assert (met, world.sync("bill", life.bills[1]).cause) == (["waiting"], "invoice_in_doubt")
     world.wait(minutes=1)
     assert world.sync("bill", life.bills[1]).status == "succeeded"
 

@@ -361,6 +361,22 @@ def test_mode_90_an_invoice_that_closes_between_two_lines_parks_with_the_remaind
     assert len(world.calls("chargebee", "add_charge_item")) <= 2
 
 
+def test_mode_90_a_line_in_doubt_when_its_invoice_closes_is_not_called_missing(renewed: tuple[World, str]) -> None:
+    world, invoice_id = renewed
+    bill_id = world.bill({"subtotal": 1}, {"subtotal": 2})
+    world.box.faults.order("chargebee", "add_charge_item", "cut", skip=1)
+    world.poll()
+    final = world.chargebee.close_invoice(invoice_id)
+    world.settle()
+    world.wait(minutes=MINUTES_TO_SETTLE)
+    row = world.sync("bill", bill_id)
+    assert len(world.charges(final["id"])) == 2
+    assert (row.status, row.cause) == ("parked", "invoice_closed")
+    assert "0.00 USD were not" in str(row.text)
+    assert "no answer came" in str(row.text)
+    assert "Look on the closed invoice" in str(row.next_step)
+
+
 def test_mode_91_a_bill_that_grows_after_its_invoice_got_its_final_id_is_not_begun_anew(
     renewed: tuple[World, str],
 ) -> None:
@@ -511,6 +527,35 @@ def test_mode_96_a_line_that_somebody_removed_while_we_sent_is_missed_and_not_ad
     world.wait(hours=3)
     assert world.charges(invoice_id) == [(CALLS_PRICE, 200)]
     assert world.receipts() == []
+
+
+def test_mode_96_a_line_that_was_removed_is_missed_when_the_bill_grows(renewed: tuple[World, str]) -> None:
+    world, invoice_id = renewed
+    bill_id = world.bill({"subtotal": 1}, {"subtotal": 2})
+    world.poll()
+    [first] = [one for one in world.chargebee.invoices[invoice_id]["line_items"] if one["amount"] == 100]
+    world.chargebee.delete_line_items(invoice_id, [first["id"]])
+    world.m3ter.recalculate(bill_id)
+    world.m3ter.add_line(bill_id, **(world.usage_line() | {"subtotal": 3, "segment": {"region": "eu"}}))
+    world.m3ter.approve(bill_id)
+    world.poll()
+    row = world.sync("bill", bill_id)
+    assert (row.status, row.cause) == ("parked", "verification_failed")
+
+
+def test_mode_97_another_bills_line_in_doubt_is_waited_for_and_not_called_foreign(renewed: tuple[World, str]) -> None:
+    world, invoice_id = renewed
+    bill_id = world.bill({"subtotal": 7})
+    other_id = "0" * 8 + "-0000-4000-8000-" + "0" * 12
+    world.m3ter.bills[other_id] = copy.deepcopy(world.m3ter.bills[bill_id]) | {"id": other_id}
+    world.m3ter._sequence[other_id] = len(world.m3ter._sequence) + 1
+    world.box.faults.order("chargebee", "add_charge_item", "cut")
+    world.poll()
+    assert {world.sync("bill", one).cause for one in (bill_id, other_id)} == {"settling", "invoice_in_doubt"}
+    world.wait(minutes=MINUTES_TO_SETTLE)
+    world.wait(minutes=11)
+    assert world.charges(invoice_id) == [(CALLS_PRICE, 700)] * 2
+    assert {world.sync("bill", one).status for one in (bill_id, other_id)} == {"succeeded"}
 
 
 @pytest.mark.parametrize("kind", ["cut", "refuse", "html"])
