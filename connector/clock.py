@@ -9,7 +9,7 @@ import structlog
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
-from connector import catch_up, inbox, jobs, leases, syncs
+from connector import catch_up, inbox, jobs, leases, pauses, syncs
 from connector.bills import approvals
 from connector.errors import ConnectorError
 from connector.services import Services
@@ -68,6 +68,8 @@ def catch_up_events(services: Services) -> None:
 PERIODIC = (
     Periodic("catch up events", lambda services: services.settings.event_poll_seconds, catch_up_events),
     Periodic("poll bills", lambda services: services.settings.bill_poll_seconds, poll_bills),
+    # When each provider is asked stands in its pause.
+    Periodic("probe", lambda services: services.settings.sweep_seconds, pauses.probe),
     Periodic("sweep", lambda services: services.settings.sweep_seconds, sweep),
 )
 

@@ -176,6 +176,44 @@ class Attempt(Base):
     calls: Mapped[list[Any]]
 
 
+class Pause(Base):
+    """A connection whose work is held back: because of a provider, by a person's hand, or for money after a restore."""
+
+    __tablename__ = "pauses"
+    __table_args__ = (UniqueConstraint("connection", "what"),)
+
+    connection: Mapped[str]
+    # all, chargebee, m3ter or money.
+    what: Mapped[str]
+    cause: Mapped[str]
+    text: Mapped[str]
+    since: Mapped[datetime]
+    # When the provider is asked whether it is back; a person's pause and one of money end only by a person.
+    next_probe_at: Mapped[datetime | None]
+
+
+class Failure(Base):
+    """A sync that has failed because of a provider since that provider last answered well."""
+
+    __tablename__ = "failures"
+    __table_args__ = (UniqueConstraint("connection", "provider", "sync_id"),)
+
+    connection: Mapped[str]
+    provider: Mapped[str]
+    sync_id: Mapped[int] = mapped_column(Id)
+    cause: Mapped[str]
+
+
+class SendCount(Base):
+    """How many steps towards a send of money have been taken; Redis remembers the same outside of this database."""
+
+    __tablename__ = "send_counts"
+    __table_args__ = (UniqueConstraint("connection"),)
+
+    connection: Mapped[str]
+    number: Mapped[int] = mapped_column(Id)
+
+
 class Lease(Base):
     """Who may work on something that only one may work on; the fence rises with every holder."""
 

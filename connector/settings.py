@@ -88,18 +88,19 @@ class Connection(BaseModel):
         "auto", description="whether bill lines of one charge item and period become one charge; the receipt shows each"
     )
     group_lines_above: int = Field(200, ge=1, description="with GROUP_LINES=auto, bills of more charges are grouped")
-    negative_lines: Literal["net", "promotional_credit", "park"] = Field(
+    negative_lines: Literal["net", "promotional_credit", "credit_note", "park"] = Field(
         "net",
         description="what becomes of credits, drawn balances and the like: taken off charges of the same bill, or …",
     )
-    negative_lines_by_type: dict[str, Literal["net", "promotional_credit", "park"]] = Field(
+    negative_lines_by_type: dict[str, Literal["net", "promotional_credit", "credit_note", "park"]] = Field(
         default_factory=dict, description="the same for single line types, e.g. `CREDIT_MEMO=promotional_credit`"
     )
-    negative_total: Literal["park", "promotional_credit"] = Field(
+    negative_total: Literal["park", "promotional_credit", "credit_note"] = Field(
         "park", description="what becomes of credits that are more than all charges of their bill"
     )
-    late_bills: Literal["park", "next_invoice"] = Field(
-        "park", description="what becomes of a bill whose invoice is closed: it parks, or goes on the next one"
+    late_bills: Literal["park", "next_invoice", "unbilled_charge", "own_invoice"] = Field(
+        "park",
+        description="what becomes of a bill whose invoice is closed: it parks, or goes on the next one, or …",
     )
     wait_for_invoice_days: int = Field(
         7, ge=0, description="a bill waits this long for its pending invoice after the end of its period"
@@ -235,6 +236,10 @@ class Settings(BaseModel):
     recheck_seconds: int = Field(600, ge=5, description="waiting work looks again this often, even if nothing woke it")
     max_attempts: int = Field(12, ge=1, description="failed tries before a sync parks")
     max_crashes: int = Field(5, ge=1, description="worker deaths at one sync before it parks")
+    pause_after_failures: int = Field(
+        5, ge=1, description="different syncs in a row that fail because of one provider before the connection pauses"
+    )
+    probe_seconds: int = Field(60, ge=5, description="a provider that paused its connection is asked this often")
 
     connections: dict[str, Connection] = Field(default_factory=dict)
 

@@ -9,6 +9,7 @@ import structlog
 from sqlalchemy import and_, case, literal, or_, select, update
 from sqlalchemy.orm import Session
 
+from connector import pauses
 from connector.clients.http import Call, recorded_calls
 from connector.database import insert
 from connector.errors import (
@@ -28,7 +29,7 @@ from connector.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-MONEY_KINDS = frozenset({"bill"})
+MONEY_KINDS = pauses.MONEY_KINDS
 RETRY_BASE_SECONDS = 30
 RETRY_CAP_SECONDS = 3600
 ACCESS_RETRY_SECONDS = 300
@@ -63,7 +64,9 @@ class Run:
         return self.retried_by is not None and self.stopped_by == cause
 
     def check(self, services: Services) -> None:
-        """Raise LeaseLost when this attempt's time is over: nothing more may be sent."""
+        """Called right before anything is sent: raises LeaseLost when this attempt's time is over, Waiting for no money."""
+        if self.kind in MONEY_KINDS:
+            pauses.count_send(services, self.connection)
         if services.now() >= self.deadline:
             raise LeaseLost("the time for this attempt is over; it goes on in the next")
 
@@ -121,13 +124,14 @@ def wake(db: Session, connection: str, keys: Iterable[str], now: datetime) -> li
 
 
 def take_due(db: Session, now: datetime, *, requeue_seconds: int, limit: int = 500) -> list[tuple[int, str]]:
-    """Ids and kinds of what is due and not queued, or queued so long ago that the queue must have lost it."""
+    """Ids and kinds of what is due, not paused and not queued, or queued so long ago that the queue must have lost it."""
     due = (
         select(Sync.id)
         .where(
             Sync.status.in_(("pending", "waiting", "running")),
             Sync.next_attempt_at <= now,
             or_(Sync.queued_at.is_(None), Sync.queued_at <= now - timedelta(seconds=requeue_seconds)),
+            pauses.holds_none(),
         )
         .order_by(Sync.next_attempt_at, Sync.id)
         .limit(limit)
@@ -154,17 +158,19 @@ def mark_queued(db: Session, ids: Sequence[int], now: datetime) -> list[tuple[in
 
 
 def attempt(services: Services, sync_id: int, kinds: dict[str, Work]) -> str:
-    """Try this sync once, if it is due and nobody else is at it; answers the status it has afterwards."""
+    """Try this sync once, if it is due, not paused and nobody else is at it; answers the status it has afterwards."""
     run = _claim(services, sync_id)
     if run is None:
         return "not due"
     with recorded_calls() as calls:
-        outcome = _outcome(services, run, kinds)
+        outcome = _outcome(services, run, kinds, calls)
     status = _finish(services, run, outcome, calls)
+    cause = outcome.cause.code if outcome.cause else None
     log.info(
         "sync attempted", sync=run.sync_id, kind=run.kind, subject=run.subject, connection=run.connection,
-        status=status, cause=outcome.cause.code if outcome.cause else None, calls=len(calls),
+        status=status, cause=cause, calls=len(calls),
     )  # fmt: skip
+    pauses.learn(services, run.connection, run.sync_id, cause, outcome.text, calls)
     return status
 
 
@@ -194,6 +200,7 @@ def _claim(services: Services, sync_id: int) -> Run | None:
                     Sync.status.in_(("pending", "waiting")),
                     and_(Sync.status == "running", Sync.lease_until <= now),
                 ),
+                pauses.holds_none(),
             )
             .values(
                 status="running",
@@ -228,7 +235,7 @@ def _claim(services: Services, sync_id: int) -> Run | None:
         )  # fmt: skip
 
 
-def _outcome(services: Services, run: Run, kinds: dict[str, Work]) -> _Outcome:
+def _outcome(services: Services, run: Run, kinds: dict[str, Work], calls: list[Call]) -> _Outcome:
     """What the work came to, every failure turned into a status with a reason and a next step."""
     if _crashes(services, run) >= services.settings.max_crashes:
         cause = Cause(
@@ -238,6 +245,8 @@ def _outcome(services: Services, run: Run, kinds: dict[str, Work]) -> _Outcome:
         )
         return _Outcome("parked", cause.text, cause)
     try:
+        if run.kind in MONEY_KINDS:
+            pauses.check_money(services, run.connection)
         return _Outcome("succeeded", kinds[run.kind](services, run))
     except Waiting as waiting:
         return _Outcome("waiting", str(waiting), waiting.cause, waiting.seconds, waiting.wakes_on, counts=False)
@@ -252,7 +261,10 @@ def _outcome(services: Services, run: Run, kinds: dict[str, Work]) -> _Outcome:
         cause = Cause("access_refused", str(refused), "Check the connection's credentials and their rights.")
         return _Outcome("pending", str(refused), cause, ACCESS_RETRY_SECONDS, counts=False)
     except Retryable as failed:
-        return _later(services, run, Cause("not_now", str(failed), "Nothing: it is tried again."), failed.retry_after)
+        cause = Cause("not_now", str(failed), "Nothing: it is tried again.")
+        if pauses.is_paused_for(services, run.connection, calls):
+            return _Outcome("pending", str(failed), cause, services.settings.probe_seconds, counts=False)
+        return _later(services, run, cause, failed.retry_after)
     except Rejected as rejected:
         cause = Cause("rejected", str(rejected), "Mend what the provider names, then `connector syncs retry`.")
         return _Outcome("parked", str(rejected), cause)

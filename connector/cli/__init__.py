@@ -3,6 +3,7 @@
 import click
 
 from connector.cli.bills import bills_group
+from connector.cli.connections import connections_group
 from connector.cli.database import db
 from connector.cli.demo import demo
 from connector.cli.events import events_group
@@ -10,6 +11,7 @@ from connector.cli.mappings import mappings_group
 from connector.cli.processes import clock, run, web, worker
 from connector.cli.sandbox import sandbox_group
 from connector.cli.scope import scope_group
+from connector.cli.setup import setup_group
 from connector.cli.syncs import syncs_group
 
 
@@ -22,6 +24,7 @@ def main() -> None:
 for command in (
     bills_group,
     clock,
+    connections_group,
     db,
     demo,
     events_group,
@@ -29,6 +32,7 @@ for command in (
     run,
     sandbox_group,
     scope_group,
+    setup_group,
     syncs_group,
     web,
     worker,

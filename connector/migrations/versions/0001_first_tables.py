@@ -159,6 +159,16 @@ def upgrade() -> None:
         )
 
     op.create_table(
+        "failures",
+        sa.Column("connection", sa.Text(), nullable=False),
+        sa.Column("provider", sa.Text(), nullable=False),
+        sa.Column("sync_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("cause", sa.Text(), nullable=False),
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_failures")),
+        sa.UniqueConstraint("connection", "provider", "sync_id", name=op.f("uq_failures_connection_provider_sync_id")),
+    )
+    op.create_table(
         "inbox",
         sa.Column("connection", sa.Text(), nullable=False),
         sa.Column("source", sa.Text(), nullable=False),
@@ -221,6 +231,18 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_mirror_customer_id"), ["customer_id"], unique=False)
 
     op.create_table(
+        "pauses",
+        sa.Column("connection", sa.Text(), nullable=False),
+        sa.Column("what", sa.Text(), nullable=False),
+        sa.Column("cause", sa.Text(), nullable=False),
+        sa.Column("text", sa.Text(), nullable=False),
+        sa.Column("since", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("next_probe_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_pauses")),
+        sa.UniqueConstraint("connection", "what", name=op.f("uq_pauses_connection_what")),
+    )
+    op.create_table(
         "quarantine",
         sa.Column("connection", sa.Text(), nullable=False),
         sa.Column("source", sa.Text(), nullable=False),
@@ -229,6 +251,14 @@ def upgrade() -> None:
         sa.Column("body", sa.LargeBinary(), nullable=False),
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_quarantine")),
+    )
+    op.create_table(
+        "send_counts",
+        sa.Column("connection", sa.Text(), nullable=False),
+        sa.Column("number", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_send_counts")),
+        sa.UniqueConstraint("connection", name=op.f("uq_send_counts_connection")),
     )
     op.create_table(
         "subscription_states",
@@ -415,7 +445,9 @@ def downgrade() -> None:
 
     op.drop_table("syncs")
     op.drop_table("subscription_states")
+    op.drop_table("send_counts")
     op.drop_table("quarantine")
+    op.drop_table("pauses")
     with op.batch_alter_table("mirror", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_mirror_customer_id"))
 
@@ -428,6 +460,7 @@ def downgrade() -> None:
         )
 
     op.drop_table("inbox")
+    op.drop_table("failures")
     with op.batch_alter_table("external_mappings", schema=None) as batch_op:
         batch_op.drop_index("ix_external_mappings_external")
 
