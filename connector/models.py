@@ -12,7 +12,8 @@ from connector.database import Exact, Id, Moment
 OPEN = ("pending", "running", "waiting", "parked")
 # The start of what has no start.
 ALWAYS = datetime(1970, 1, 1, tzinfo=UTC)
-_IS_OPEN = text("status IN ('pending', 'running', 'waiting', 'parked')")
+# Written out and not as parameters: PostgreSQL finds a partial index only by a condition that it can read.
+IS_OPEN = text("status IN ('pending', 'running', 'waiting', 'parked')")
 
 
 class Base(DeclarativeBase):
@@ -127,10 +128,10 @@ class Sync(Base):
     __table_args__ = (
         Index(
             "uq_syncs_open_subject", "connection", "kind", "subject",
-            unique=True, sqlite_where=_IS_OPEN, postgresql_where=_IS_OPEN,
+            unique=True, sqlite_where=IS_OPEN, postgresql_where=IS_OPEN,
         ),
-        Index("ix_syncs_due", "next_attempt_at", sqlite_where=_IS_OPEN, postgresql_where=_IS_OPEN),
-        Index("ix_syncs_wakes_on", "connection", "wakes_on", sqlite_where=_IS_OPEN, postgresql_where=_IS_OPEN),
+        Index("ix_syncs_due", "next_attempt_at", sqlite_where=IS_OPEN, postgresql_where=IS_OPEN),
+        Index("ix_syncs_wakes_on", "connection", "wakes_on", sqlite_where=IS_OPEN, postgresql_where=IS_OPEN),
     )  # fmt: skip
 
     connection: Mapped[str]

@@ -23,7 +23,7 @@ from connector.errors import (
     Retryable,
     Waiting,
 )
-from connector.models import OPEN, Attempt, Sync
+from connector.models import IS_OPEN, Attempt, Sync
 from connector.services import Services
 from connector.settings import Settings
 
@@ -95,7 +95,7 @@ def ask(db: Session, *, connection: str, kind: str, subject: str, trigger: str, 
         )
         .on_conflict_do_update(
             index_elements=["connection", "kind", "subject"],
-            index_where=Sync.status.in_(OPEN),
+            index_where=IS_OPEN,
             set_={
                 "again": running,
                 "status": case((running, "running"), else_="pending"),
