@@ -7,10 +7,11 @@ from itertools import count
 
 from sqlalchemy import delete, func, select, update
 
-from connector import codes, days, mappings
+from connector import codes, days
 from connector.clients.m3ter_objects import AccountPlan as M3terPlan
 from connector.errors import Rejected
-from connector.mappings import Pair
+from connector.mappings import own
+from connector.mappings.pairs import Pair
 from connector.models import AccountPlan, SeenBill
 from connector.services import Services
 from connector.syncs import Run
@@ -225,7 +226,7 @@ def rebill(services: Services, run: Run, one: Current, bill_epoch: date) -> None
 def remove(services: Services, run: Run, one: Current) -> None:
     """Take a plan that was never billed out of m3ter, and its mappings out of both systems."""
     m3ter = services.connection(run.connection).m3ter
-    mappings.forget(services, run.connection, "AccountPlan", str(one.m3ter_id), "Subscription")
+    own.forget(services, run.connection, "AccountPlan", str(one.m3ter_id), "Subscription")
     m3ter.delete_account_plan(str(one.m3ter_id))
     run.note(f"removed account plan {one.code}, of whose time nothing is left")
     with services.transaction() as db:
@@ -237,8 +238,8 @@ def map_all(services: Services, run: Run) -> None:
     for one in owned_by(services, run.connection, run.subject):
         if one.m3ter_id is not None:
             external_id = f"{one.subscription_id} - {one.item_price_id}"
-            mappings.forget(services, run.connection, "AccountPlan", one.m3ter_id, "Subscription", keep=[external_id])
-            mappings.record(services, run.connection, Pair("AccountPlan", one.m3ter_id, "Subscription", external_id))
+            own.forget(services, run.connection, "AccountPlan", one.m3ter_id, "Subscription", keep=[external_id])
+            own.record(services, run.connection, Pair("AccountPlan", one.m3ter_id, "Subscription", external_id))
 
 
 def _by_code(services: Services, run: Run, new: Current) -> M3terPlan | None:

@@ -9,12 +9,13 @@ from typing import Any
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from connector import codes, leases, mappings, mirror, scope, syncs, transfers
+from connector import codes, leases, mirror, scope, syncs, transfers
 from connector.clients.chargebee import Customer
 from connector.clients.m3ter_objects import Account as M3terAccount
 from connector.database import insert
 from connector.errors import NotFound, OutOfScope, Parked, Rejected
-from connector.mappings import Pair
+from connector.mappings import kinds, own
+from connector.mappings.pairs import Pair
 from connector.models import Account, Mapping
 from connector.services import Services
 from connector.syncs import Run
@@ -84,7 +85,7 @@ def ensure_account(services: Services, run: Run, customer_id: str, below: tuple[
         known = _create(services, run, customer_id, {**fields, "code": code}, digest, tried_before=row is not None)
     elif row.fields_sha256 != digest:
         _update(services, run, known, fields, digest)
-    mappings.record(services, run.connection, Pair("Account", known, "Customer", customer_id))
+    own.record(services, run.connection, Pair("Account", known, "Customer", customer_id))
     return known
 
 
@@ -255,7 +256,7 @@ def _adopt(
     owners = {
         one.external_id
         for one in m3ter.external_mappings_of("Account", account.id)
-        if (one.external_system, one.external_table) == (mappings.SYSTEM, "Customer")
+        if (one.external_system, one.external_table) == (kinds.SYSTEM, "Customer")
     }
     is_ours = owners == {customer_id} or (not owners and tried_before and _has(account, fields))
     # An account that m3ter made by itself from early usage bears its code as its name (m3ter.md §3).
@@ -277,7 +278,7 @@ def _adopt(
 def _refuse_second_account(services: Services, run: Run, customer_id: str, account_id: str) -> None:
     """Raises Parked where m3ter shows the customer as another account already."""
     m3ter = services.connection(run.connection).m3ter
-    shown = m3ter.external_mappings_by_external(mappings.SYSTEM, "Customer", customer_id)
+    shown = m3ter.external_mappings_by_external(kinds.SYSTEM, "Customer", customer_id)
     others = {one.m3ter_id for one in shown if one.m3ter_entity == "Account"} - {account_id}
     if others:
         raise Parked(

@@ -1,19 +1,22 @@
 """The database: one engine, short transactions, and column types that keep time zones and exact amounts."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import BigInteger, Dialect, Engine, Integer, Text, create_engine, event, types
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection, make_url
 from sqlalchemy.orm import Session
 
+T = TypeVar("T")
 Id = BigInteger().with_variant(Integer, "sqlite")
 READ_ONLY = "connector_read_only"
+# How many ids or conditions one statement takes.
+BATCH = 100
 
 
 class Moment(types.TypeDecorator[datetime]):
@@ -83,6 +86,12 @@ def insert(db: Session, table: type[Any]) -> Any:
     """An INSERT that can say what to do on a conflict, in the words of this session's database."""
     on_sqlite = db.get_bind().dialect.name == "sqlite"
     return sqlite.insert(table) if on_sqlite else postgresql.insert(table)
+
+
+def batches(whole: Iterable[T]) -> Iterator[list[T]]:
+    """The whole in numbers that fit into one statement."""
+    rest = list(whole)
+    yield from (rest[i : i + BATCH] for i in range(0, len(rest), BATCH))
 
 
 @contextmanager

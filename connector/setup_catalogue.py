@@ -11,11 +11,14 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
-from connector import audit, mappings
+from connector import audit
 from connector.clients.chargebee import Item, ItemPrice
 from connector.clients.m3ter_objects import Aggregation
 from connector.errors import ConnectorError, NotFound, Rejected
-from connector.mappings import ITEM_PRICE, Pair
+from connector.mappings import kinds, set_up, table
+from connector.mappings.charges import charge_prices
+from connector.mappings.kinds import ITEM_PRICE
+from connector.mappings.pairs import Pair
 from connector.services import Connected, Services
 
 T = TypeVar("T")
@@ -26,7 +29,7 @@ MAX_NAME = 100
 KINDS = {"Aggregation": "", "CompoundAggregation": "compound-", "LineItemType": "line-"}
 # Lines of these name the aggregation that they are for.
 OF_AGGREGATIONS = ("USAGE", "USAGE_CREDIT", "OVERAGE_USAGE")
-LINE_ITEM_TYPES = tuple(one for one in mappings.LINE_ITEM_TYPES if one not in OF_AGGREGATIONS)
+LINE_ITEM_TYPES = tuple(one for one in kinds.LINE_ITEM_TYPES if one not in OF_AGGREGATIONS)
 # What counts for a line only where its aggregation is not mapped (DESIGN §3).
 WIDER = ("Product", "LineItemType", "Default")
 ACTIVE = "active"
@@ -202,8 +205,8 @@ def look(
     items = {one.id: one for one in connected.chargebee.items(PREFIX)}
     prices = {one.id: one for one in connected.chargebee.item_prices(PREFIX)}
     with services.reading() as db:
-        mapped = mappings.charge_prices(db, connection)
-        people = [Pair.of(row) for row in mappings.listed(db, connection) if row.m3ter_entity in WIDER]
+        mapped = charge_prices(db, connection)
+        people = [Pair.of(row) for row in table.listed(db, connection) if row.m3ter_entity in WIDER]
     found = missing(metrics, in_currencies, mapped.keys(), items, prices)
     concerned = {pair.currency for pair in found.pairs}
     return found, [pair for pair in people if pair.currency in concerned]
@@ -236,7 +239,7 @@ def apply(services: Services, connection: str, found: Missing, *, item_family_id
     for price in found.prices:
         _make_price(connected, price)
         _note(services, connection, who, f"item price {price.id}")
-    woken = mappings.add(services, connection, found.pairs, made_by=who) if found.pairs else []
+    woken = set_up.add(services, connection, found.pairs, made_by=who) if found.pairs else []
     for pair in found.pairs:
         _note(services, connection, who, str(pair))
     return woken

@@ -6,11 +6,12 @@ from dataclasses import replace
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from connector import account_plans, catalogue, mappings, mirror, scope, transfers
+from connector import account_plans, catalogue, mirror, scope, transfers
 from connector.account_plans import Current
 from connector.clients.chargebee import Subscription
 from connector.customers import accounts_that_pay, ensure_account, only_worker_at
 from connector.errors import NotFound, OutOfScope, Parked
+from connector.mappings import plans
 from connector.plan_changes import (
     Change,
     Create,
@@ -37,7 +38,7 @@ def sync_subscription(services: Services, run: Run) -> str:
     _check_scope(services, run, current)
     dated = _dated(services, run, history)
     with services.reading() as db:
-        choices = mappings.plan_choices(db, run.connection)
+        choices = plans.plan_choices(db, run.connection)
     settings = services.connection(run.connection).settings
     wanted = wanted_plans(_items_in_scope(services, run, dated), choices, metering(settings))
     with ExitStack() as leases:
@@ -226,7 +227,7 @@ def _unmapped(names: Sequence[str]) -> Parked:
         f"no m3ter plan is mapped to {', '.join(names)}",
         f"`connector mappings add Plan <m3ter plan id> ItemPrice {first}`, "
         f"or `connector mappings add NotMetered '*' ItemPrice {first}`; it goes on by itself then.",
-        wakes_on=mappings.plan_wish(first),
+        wakes_on=plans.plan_wish(first),
     )
 
 

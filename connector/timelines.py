@@ -8,7 +8,7 @@ from itertools import pairwise
 from connector.account_plans import Interval
 from connector.clients.chargebee import Subscription, SubscriptionItem
 from connector.errors import Parked
-from connector.mappings import PlanChoices
+from connector.mappings.plans import PlanChoices
 
 RUNNING = ("active", "in_trial", "non_renewing")
 

@@ -21,7 +21,7 @@ LAYERS = (
     ("mirror", "pauses"),
     ("syncs", "leases", "catch_up"),
     ("mappings", "scope"),
-    ("catalogue", "setup_catalogue", "account_plans", "customers", "mapping_files", "mapping_pull"),
+    ("catalogue", "setup_catalogue", "account_plans", "customers"),
     ("timelines",),
     ("plan_changes",),
     ("subscriptions", "bills"),

@@ -96,7 +96,9 @@ def test_every_place_that_may_hold_seconds_still_does():
     assert set(SECONDS) - held == set()
 
 
-@pytest.mark.parametrize("source", ["money.py", "mappings.py", "models.py", "bills/plan.py", "bills/ledger.py"])
+@pytest.mark.parametrize(
+    "source", ["money.py", "mappings/pairs.py", "mappings/charges.py", "models.py", "bills/plan.py", "bills/ledger.py"]
+)
 def test_what_decides_about_money_is_looked_at(source: str):
     assert source in SOURCES
     assert not any(place == source for place, _ in SECONDS)

@@ -12,9 +12,10 @@ import click
 import pytest
 from pydantic import BaseModel
 
-from connector import mapping_files, mappings, settings
+from connector import settings
 from connector.cli import main
 from connector.handlers import CHARGEBEE, on_nothing
+from connector.mappings import catalogues, files, kinds
 from connector.settings import Connection, Settings
 
 ROOT = Path(__file__).parents[1]
@@ -134,7 +135,7 @@ def test_the_readme_names_no_setting_that_does_not_exist():
     known |= {f"{name}_FILE" for name in known}
     arguments = {str(one.name).upper() for command in COMMANDS.values() for one in command.params}
     named = set(re.findall(r"\b[A-Z][A-Z0-9]*_[A-Z0-9_]+\b", README))
-    assert named - known - arguments - {*mappings.LINE_ITEM_TYPES} == set()
+    assert named - known - arguments - {*kinds.LINE_ITEM_TYPES} == set()
 
 
 @pytest.mark.parametrize("name", ["CONNECTOR_CONFIG", "_FILE", "[connections.<name>]", "config/connector.toml"])
@@ -183,10 +184,10 @@ def test_the_example_file_works(everything: bool, tmp_path: Path):
 
 
 def test_the_example_mappings_can_be_imported_and_show_every_kind():
-    pairs = mapping_files.from_csv((ROOT / "config/mappings.example.csv").read_text(encoding="utf-8"))
+    pairs = files.from_csv((ROOT / "config/mappings.example.csv").read_text(encoding="utf-8"))
     services: Any = SimpleNamespace(connection=lambda name: None)
-    assert mappings.checked(services, "default", pairs, check=False) == pairs
-    assert {pair.m3ter_entity for pair in pairs} == {*mappings.SET_UP_ENTITIES, "Account"}
+    assert catalogues.checked(services, "default", pairs, check=False) == pairs
+    assert {pair.m3ter_entity for pair in pairs} == {*kinds.SET_UP_ENTITIES, "Account"}
 
 
 def test_the_events_to_choose_in_chargebee_are_those_that_are_handled():

@@ -6,12 +6,13 @@ from datetime import timedelta
 
 from sqlalchemy.orm import Session
 
-from connector import account_plans, mappings, mirror
+from connector import account_plans, mirror
 from connector.bills import ledger
 from connector.bills.plan import subscriptions_billed
 from connector.bills.routing import Policies, Surroundings
 from connector.clients.chargebee import Invoice
 from connector.clients.m3ter_objects import Bill
+from connector.mappings import charges, table
 from connector.services import Connected, Services
 from connector.settings import Connection
 
@@ -23,7 +24,7 @@ def surroundings(services: Services, connected: Connected, bill: Bill) -> Surrou
     accounts = sorted({bill.account_id, *(line.child_account_id for line in bill.lines if line.child_account_id)})
     plans = [plan for one in accounts for plan in account_plans.of_account(services, connected.name, one)]
     with services.reading() as db:
-        customers = mappings.customers_of(db, connected.name, accounts)
+        customers = table.customers_of(db, connected.name, accounts)
         live: dict[str, list[str]] = {account_id: [] for account_id in customers}
         owners = {customer_id: account_id for account_id, customer_id in customers.items()}
         for one in mirror.subscriptions_of(db, connected.name, customers.values()):
@@ -32,11 +33,11 @@ def surroundings(services: Services, connected: Connected, bill: Bill) -> Surrou
                 live[account_id].append(one.id)
         around = Surroundings(
             now=services.now(),
-            charge_prices=mappings.charge_prices(db, connected.name),
+            charge_prices=charges.charge_prices(db, connected.name),
             account_plans=plans,
             customers=customers,
             subscriptions=live,
-            named=mappings.named_subscriptions(db, connected.name),
+            named=charges.named_subscriptions(db, connected.name),
             sent=ledger.sent_amounts(db, connected.name, bill.id),
             sent_for=ledger.subscriptions_sent_for(db, connected.name, bill.id),
             policies=policies(connected.settings),

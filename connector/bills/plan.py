@@ -12,7 +12,7 @@ from datetime import datetime
 from decimal import Decimal, localcontext
 from typing import Any
 
-from connector import days, mappings, money
+from connector import days, money
 from connector.bills.lines import content_hash, in_bill_currency, keyed_lines
 from connector.bills.netting import Netted, Open, net
 from connector.bills.routing import (
@@ -29,6 +29,7 @@ from connector.bills.routing import (
 )
 from connector.clients.chargebee import Invoice
 from connector.clients.m3ter_objects import Bill, BillLine
+from connector.mappings import kinds
 
 # Dates that can be counted with in every time zone.
 YEARS = range(1970, 9000)
@@ -324,7 +325,7 @@ def _add_charge(draft: _Draft, bill: Bill, around: Surroundings, planned: Planne
     draft.problems += problems
     if problems or isinstance(placed, Problem) or line.start is None or line.end is None:
         return
-    is_ad_hoc = price == mappings.AD_HOC
+    is_ad_hoc = price == kinds.AD_HOC
     kind = AD_HOC if is_ad_hoc else CHARGE_ITEM
     if isinstance(placed, Late):
         kind = placed.kind

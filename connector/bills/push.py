@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from connector import mappings, money, syncs
+from connector import money, syncs
 from connector.bills import credits, final, guards, invoices, late, ledger, receipts
 from connector.bills.around import surroundings
 from connector.bills.guards import Known
@@ -14,6 +14,7 @@ from connector.bills.settling import named
 from connector.clients.chargebee import Invoice, InvoiceLine
 from connector.clients.m3ter_objects import Bill
 from connector.errors import NotFound, OutOfScope, Parked, Waiting
+from connector.mappings import table
 from connector.models import BillSnapshot
 from connector.services import Services
 from connector.syncs import Run
@@ -136,7 +137,7 @@ def check_guards(services: Services, connection: str, plan: PushPlan, content: s
         return
     settings = services.connection(connection).settings
     with services.reading() as db:
-        customer_id = mappings.external_id(db, connection, "Account", plan.account_id, "Customer")
+        customer_id = table.external_id(db, connection, "Account", plan.account_id, "Customer")
         known = Known(
             customer_id,
             ledger.last_total(db, connection, plan.account_id, plan.currency, plan.bill_id),

@@ -17,12 +17,13 @@ import jinja2
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
-from connector import mappings, money
+from connector import money
 from connector.bills import ledger
 from connector.bills.ledger import DONE
 from connector.bills.plan import GIVEN, NOTHING
-from connector.database import insert
-from connector.mappings import Pair
+from connector.database import batches, insert
+from connector.mappings import own
+from connector.mappings.pairs import Pair
 from connector.models import BillSnapshot, LinePush, Receipt, SeenBill, Sync
 from connector.services import Services
 from connector.syncs import Run
@@ -133,9 +134,9 @@ def sync_receipt(services: Services, run: Run) -> str:
                 items.setdefault(line_ids[key], []).append(one.chargebee_line_id)
     wanted = {("Bill", run.subject): invoice_ids(charges)} | {("BillItem", one): found for one, found in items.items()}
     for (entity, m3ter_id), external_ids in wanted.items():
-        mappings.forget(services, run.connection, entity, m3ter_id, "Invoice", keep=external_ids)
+        own.forget(services, run.connection, entity, m3ter_id, "Invoice", keep=external_ids)
         for external_id in external_ids:
-            mappings.record(services, run.connection, Pair(entity, m3ter_id, "Invoice", external_id))
+            own.record(services, run.connection, Pair(entity, m3ter_id, "Invoice", external_id))
     return f"mappings of the bill and {len(items)} of its lines are in m3ter"
 
 
@@ -342,7 +343,7 @@ def listed(db: Session, connection: str, *, status: str | None, limit: int) -> l
     snapshots: dict[str, BillSnapshot] = {}
     done: dict[str, list[LinePush]] = {}
     seen: dict[str, SeenBill] = {}
-    for some in mappings.batches(bill_ids):
+    for some in batches(bill_ids):
         frozen = select(BillSnapshot).filter_by(connection=connection).where(BillSnapshot.bill_id.in_(some))
         snapshots |= {one.bill_id: one for one in db.scalars(frozen.order_by(BillSnapshot.generation))}
         rows = select(LinePush).filter_by(connection=connection, status=DONE).where(LinePush.bill_id.in_(some))

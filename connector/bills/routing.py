@@ -4,11 +4,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from connector import days, mappings
+from connector import days
 from connector.account_plans import Current
 from connector.clients.chargebee import Invoice
 from connector.clients.m3ter_objects import Bill, BillLine
 from connector.errors import Cause
+from connector.mappings.charges import CHARGE_WISH
+from connector.mappings.kinds import ANY, CHARGE_ENTITIES
 
 # Chargebee's terms end at a time of day, m3ter's at midnight: the same boundary is never a day apart.
 SAME_BOUNDARY = timedelta(days=1)
@@ -80,10 +82,10 @@ def problem(code: str, text: str, next_step: str, line: str | None = None) -> Pr
 def charge_price(line: BillLine, currency: str, prices: Mapping[tuple[str, str, str], str]) -> str | None:
     """The charge item price that a line becomes: by pricing, else aggregation, product, line item type, default.
 
-    `mappings.AD_HOC` says that it becomes a charge without an item, under the line's own description.
+    `kinds.AD_HOC` says that it becomes a charge without an item, under the line's own description.
     """
-    ids = (line.pricing_id, line.aggregation_id, line.compound_aggregation_id, line.product_id, line.type, mappings.ANY)
-    for entity, m3ter_id in zip(mappings.CHARGE_ENTITIES, ids, strict=True):
+    ids = (line.pricing_id, line.aggregation_id, line.compound_aggregation_id, line.product_id, line.type, ANY)
+    for entity, m3ter_id in zip(CHARGE_ENTITIES, ids, strict=True):
         if m3ter_id and (entity, m3ter_id, currency) in prices:
             return prices[entity, m3ter_id, currency]
     return None
@@ -108,7 +110,7 @@ def unmapped(bill: Bill, line: BillLine) -> Problem:
             "it goes on by itself then.",
         ),
         line.id,
-        wakes_on=mappings.CHARGE_WISH,
+        wakes_on=CHARGE_WISH,
     )
 
 
@@ -137,7 +139,7 @@ def route(line: BillLine, bill: Bill, around: Surroundings) -> str | Problem:
         f"`connector mappings add Account {account_id} Subscription <subscription id>` says on which subscription's invoices "
         "such lines go; it goes on by itself then."
     )
-    return Problem(Cause("ambiguous_subscription", text, step), line.id, wakes_on=mappings.CHARGE_WISH)
+    return Problem(Cause("ambiguous_subscription", text, step), line.id, wakes_on=CHARGE_WISH)
 
 
 def unknown_account(line: BillLine, bill: Bill) -> Problem:
@@ -145,7 +147,7 @@ def unknown_account(line: BillLine, bill: Bill) -> Problem:
     account_id = line.child_account_id or bill.account_id
     text = f"line {line.description!r} is for account {account_id}, which is not mapped to a Chargebee customer"
     step = f"`connector mappings add Account {account_id} Customer <customer id>`; it goes on by itself then."
-    return Problem(Cause("unknown_account", text, step), line.id, wakes_on=mappings.CHARGE_WISH)
+    return Problem(Cause("unknown_account", text, step), line.id, wakes_on=CHARGE_WISH)
 
 
 def _overlaps(plan: Current, line: BillLine, bill: Bill) -> bool:

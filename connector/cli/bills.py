@@ -7,7 +7,7 @@ from typing import Any
 import click
 from sqlalchemy import select
 
-from connector import audit, handlers, jobs, mappings, syncs
+from connector import audit, handlers, jobs, syncs
 from connector.bills import ledger, receipts
 from connector.bills import plan as plans
 from connector.bills.guards import PEOPLE
@@ -16,6 +16,8 @@ from connector.bills.plan import PushPlan
 from connector.bills.push import approval_wish, check_guards, freeze, plan_for
 from connector.cli.common import connection_option, output, show, table, wire
 from connector.errors import ConnectorError, Parked
+from connector.mappings.pairs import day_or_time
+from connector.mappings.table import customers_of
 from connector.models import SeenBill, Sync
 from connector.services import Services
 
@@ -216,7 +218,7 @@ def show_bill(bill_id: str, connection: str) -> Any:
         sync = db.scalars(latest.order_by(Sync.id.desc())).first()
         seen = db.scalars(select(SeenBill).filter_by(connection=connection, bill_id=bill_id)).first()
         account_id = now["account_id"] if now else seen.account_id if seen else None
-        customer = mappings.customers_of(db, connection, [account_id] if account_id else [])
+        customer = customers_of(db, connection, [account_id] if account_id else [])
     if sync is None and stored is None:
         raise ConnectorError(f"nothing is known of bill {bill_id}; `connector bills plan {bill_id}` asks m3ter")
     deadline = _deadline(services, connection, sync.cause if sync else None, seen.billed_until if seen else None)
@@ -265,8 +267,7 @@ def _heading(now: dict[str, Any]) -> list[str]:
     currency = now["currency"]
     equal = "equal" if now["equal"] else f"NOT EQUAL, {now['to_come']} still to come"
     start, end = (
-        mappings.day_or_time(datetime.fromisoformat(now[name])) if now[name] else "?"
-        for name in ("period_from", "period_to")
+        day_or_time(datetime.fromisoformat(now[name])) if now[name] else "?" for name in ("period_from", "period_to")
     )
     return [
         f"Bill {now['bill_id']} of {start} to {end}, on invoice {', '.join(now['invoices']) or 'none'}",

@@ -7,10 +7,12 @@ from typing import Any
 
 import click
 
-from connector import audit, jobs, mapping_files, mapping_pull, mappings, syncs
+from connector import audit, jobs, syncs
 from connector.cli.common import connection_option, output, table, wire
-from connector.mapping_pull import Pulled
-from connector.mappings import ANY, Pair
+from connector.mappings import files, pull, set_up
+from connector.mappings.kinds import ANY
+from connector.mappings.pairs import Pair, read_moment
+from connector.mappings.table import listed
 from connector.models import ALWAYS
 from connector.services import Services
 
@@ -30,12 +32,12 @@ def list_mappings(connection: str) -> Any:
     """List all mappings, those that people set up first."""
     services = wire()
     with services.reading() as db:
-        rows = mappings.listed(db, connection)
+        rows = listed(db, connection)
     found = [
         _as_json(Pair.of(row)) | {"made_by": row.made_by, "m3ter_mapping_id": row.m3ter_mapping_id} for row in rows
     ]
-    columns = [*mapping_files.COLUMNS, "made_by"]
-    cells = [mapping_files.cells_of(Pair.of(row)) | {"made_by": row.made_by} for row in rows]
+    columns = [*files.COLUMNS, "made_by"]
+    cells = [files.cells_of(Pair.of(row)) | {"made_by": row.made_by} for row in rows]
     return {"mappings": found}, table("Mappings", columns, [[one[name] for name in columns] for one in cells])
 
 
@@ -99,8 +101,8 @@ def add_mapping(
     """
     pair = Pair(
         m3ter_entity, m3ter_id, external_table, external_id, currency, customer,
-        mappings.read_moment(valid_from) if valid_from else ALWAYS,
-        mappings.read_moment(until) if until else None,
+        read_moment(valid_from) if valid_from else ALWAYS,
+        read_moment(until) if until else None,
     )  # fmt: skip
     return _apply(connection, [pair], "mappings add", check=not unchecked, rewrite=rewrite, dry_run=dry_run)
 
@@ -126,9 +128,9 @@ def remove_mapping(
 ) -> Any:
     """Take away a mapping that a person made, here and in m3ter."""
     services = wire()
-    first = mappings.read_moment(valid_from) if valid_from else ALWAYS
+    first = read_moment(valid_from) if valid_from else ALWAYS
     pair = Pair(m3ter_entity, m3ter_id, external_table, external_id, customer_id=customer, valid_from=first)
-    woken = mappings.remove(services, connection, pair, rewrite=rewrite, dry_run=dry_run)
+    woken = set_up.remove(services, connection, pair, rewrite=rewrite, dry_run=dry_run)
     document = {"mapping": str(pair), "removed": not dry_run, "woken": woken}
     if dry_run:
         return document, f"{pair} can be removed; nothing was changed."
@@ -145,7 +147,7 @@ def remove_mapping(
 @output
 def import_mappings(file: Path, rewrite: bool, unchecked: bool, dry_run: bool, connection: str) -> Any:
     """Set up the mappings of a CSV file, all or none; `config/mappings.example.csv` shows the columns."""
-    pairs = mapping_files.from_csv(file.read_text(encoding="utf-8"))
+    pairs = files.from_csv(file.read_text(encoding="utf-8"))
     return _apply(connection, pairs, "mappings import", check=not unchecked, rewrite=rewrite, dry_run=dry_run)
 
 
@@ -159,7 +161,7 @@ def export_mappings(file: Path | None, connection: str) -> Any:
     """Write the mappings that people set up as CSV, as `import` reads it."""
     services = wire()
     with services.reading() as db:
-        text = mapping_files.to_csv(mappings.listed(db, connection))
+        text = files.to_csv(listed(db, connection))
     if file is None:
         return {"csv": text}, text.rstrip("\n")
     file.write_text(text, encoding="utf-8")
@@ -177,7 +179,7 @@ def pull_mappings(remove_doubles: bool, dry_run: bool, connection: str) -> Any:
     """Rebuild the local mappings from m3ter's External Mappings; what contradicts is shown and not taken."""
     services = wire()
     who = audit.actor()
-    found = mapping_pull.pull(services, connection, made_by=who, remove_doubles=remove_doubles, dry_run=dry_run)
+    found = pull.pull(services, connection, made_by=who, remove_doubles=remove_doubles, dry_run=dry_run)
     removed = len(found.doubles) if remove_doubles and not dry_run else 0
     counts = {
         "inserted": len(found.inserted), "corrected": len(found.corrected), "there": found.there,
@@ -201,7 +203,7 @@ def pull_mappings(remove_doubles: bool, dry_run: bool, connection: str) -> Any:
     return document, _pull_text(found, removed=removed, dry_run=dry_run)
 
 
-def _pull_text(found: Pulled, *, removed: int, dry_run: bool) -> str:
+def _pull_text(found: pull.Pulled, *, removed: int, dry_run: bool) -> str:
     missing, known = ("would be inserted", "would be noted") if dry_run else ("inserted", "noted")
     lines = [
         f"{len(found.inserted)} {missing}, {len(found.corrected)} {known} with m3ter's id, {found.there} the same already, "
@@ -225,7 +227,7 @@ def _in_m3ter(one: Any) -> str:
 def _apply(connection: str, pairs: list[Pair], action: str, *, check: bool, rewrite: bool, dry_run: bool) -> Any:
     services = wire()
     who = audit.actor()
-    woken = mappings.add(services, connection, pairs, made_by=who, check=check, rewrite=rewrite, dry_run=dry_run)
+    woken = set_up.add(services, connection, pairs, made_by=who, check=check, rewrite=rewrite, dry_run=dry_run)
     document = {"mapped": 0 if dry_run else len(pairs), "checked": len(pairs), "woken": woken}
     if dry_run:
         return document, f"{len(pairs)} mapping(s) are right; nothing was changed."

@@ -6,7 +6,7 @@ import click
 
 from connector import audit, jobs, setup_catalogue, syncs
 from connector.cli.common import connection_option, output, table, wire
-from connector.mappings import Pair
+from connector.mappings.pairs import Pair
 from connector.services import Services
 from connector.setup_catalogue import Missing
 

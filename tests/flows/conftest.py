@@ -12,9 +12,10 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import Engine, select
 
-from connector import clock, jobs, mappings, services, settings, syncs
+from connector import clock, jobs, services, settings, syncs
 from connector.bills import approvals
-from connector.mappings import Pair
+from connector.mappings import set_up
+from connector.mappings.pairs import Pair
 from connector.models import Attempt, InboxEvent, Receipt, Sync
 from connector.sandbox import Sandbox, serve
 from connector.services import Services
@@ -197,7 +198,7 @@ class World:
         self, entity: str, m3ter_id: str, external_id: str, table: str = "ItemPrice", currency: str | None = None
     ) -> list[int]:
         pair = Pair(entity, m3ter_id, table, external_id, currency)
-        return mappings.add(self.services, "default", [pair], made_by="test")
+        return set_up.add(self.services, "default", [pair], made_by="test")
 
     def calls(self, provider: str, operation: str | None = None) -> list[Any]:
         """The calls that the provider has received since the last `forget_calls`, tokens left out."""

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from connector import mappings
 from connector.bills import approvals
-from connector.mappings import Pair
+from connector.mappings import set_up
+from connector.mappings.pairs import Pair
 from connector.models import Account, AccountPlan, InboxEvent, Mapping, Sync
 from connector.sandbox import Sandbox, serve
 from connector.services import Services
@@ -54,7 +54,7 @@ def two(world: World, other: Sandbox, make_services: Callable[..., Services], tm
     services = make_services(CONNECTOR_CONFIG=str(file))
     ids = catalogue(other)
     for entity, key, price in (("Plan", "pro", PRO), ("Aggregation", "calls", CALLS_PRICE)):
-        mappings.add(services, "other", [Pair(entity, ids[key], "ItemPrice", price)], made_by="test")
+        set_up.add(services, "other", [Pair(entity, ids[key], "ItemPrice", price)], made_by="test")
     other.chargebee.add_webhook_endpoint("http://connector.test/webhooks/other/chargebee", "other", "other")
     return World(world.box, services, create_app(services).test_client(), world.ids)
 
@@ -96,5 +96,5 @@ def test_mapping_of_one_connection_does_not_wake_the_other(two: World, other: Sa
     two.settle()
     assert two.sync("subscription", "sub-1").status == "parked"
     pair = Pair("NotMetered", "*", "ItemPrice", "beta-USD-monthly")
-    assert mappings.add(two.services, "other", [pair], made_by="test") == []
+    assert set_up.add(two.services, "other", [pair], made_by="test") == []
     assert two.sync("subscription", "sub-1").status == "parked"

@@ -10,9 +10,10 @@ import pytest
 from click.testing import CliRunner, Result
 from sqlalchemy import select
 
-from connector import mappings, transfers
+from connector import transfers
 from connector.cli import common, main
-from connector.mappings import Pair
+from connector.mappings import plans, set_up
+from connector.mappings.pairs import Pair
 from connector.models import AuditEntry, SubscriptionState
 from tests.flows.conftest import CALLS_PRICE, PRO, SCALE, SUPPORT, UNMAPPED, World
 
@@ -508,11 +509,11 @@ def test_what_is_asked_twice_of_a_catalogue_is_asked_once(world: World, connecto
 
 def test_a_customers_mapping_follows_it_to_another_business_entity(world: World) -> None:
     pair = Pair("Plan", world.ids["beta"], "ItemPrice", PRO, customer_id="acme", valid_from=FEB_1)
-    mappings.add(world.services, "default", [pair], made_by="test", check=False)
+    set_up.add(world.services, "default", [pair], made_by="test", check=False)
     with world.services.transaction() as db:
         transfers.note(db, "default", "customer", "acme", "acme-2", world.services.now())
     with world.services.reading() as db:
-        choices = mappings.plan_choices(db, "default")
+        choices = plans.plan_choices(db, "default")
     assert choices.pieces(PRO, "acme-2", FEB_1, None) == [(world.ids["beta"], FEB_1, None)]
 
 
@@ -527,5 +528,5 @@ def test_subscriptions_are_found_by_item_prices_of_any_name(world: World, price:
                     connection="default", subscription_id=name, resource_version=1, body=body, seen_at=now
                 )
             )
-    mappings.add(world.services, "default", [Pair("NotMetered", "*", "ItemPrice", price)], made_by="test", check=False)
+    set_up.add(world.services, "default", [Pair("NotMetered", "*", "ItemPrice", price)], made_by="test", check=False)
     assert [row.subject for row in world.syncs()] == [price]

@@ -8,8 +8,9 @@ import pytest
 from click.testing import CliRunner, Result
 from sqlalchemy import select
 
-from connector import mappings, setup_catalogue
+from connector import setup_catalogue
 from connector.cli import main
+from connector.mappings import charges
 from connector.models import AuditEntry
 from connector.setup_catalogue import CannotSetUp, Missing, NewItem
 from tests.flows.conftest import FEE_PRICE, World
@@ -46,7 +47,7 @@ def writes(world: World) -> list[str]:
 
 def mapped(world: World) -> dict[tuple[str, str, str], str]:
     with world.services.reading() as db:
-        return mappings.charge_prices(db, "default")
+        return charges.charge_prices(db, "default")
 
 
 @pytest.mark.parametrize("words", [(), ("--dry-run",)])

@@ -17,7 +17,7 @@ from connector.clients.http import Http
 from connector.clients.m3ter import M3terClient
 from connector.customers import only_worker_at
 from connector.errors import Waiting
-from connector.mappings import PlanChoices
+from connector.mappings.plans import PlanChoices
 from connector.models import Base
 from connector.sandbox.chargebee.errors import Refused
 from connector.syncs import Run

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector import mappings
 from connector.bills.plan import plan_push
 from connector.bills.routing import Policies, Surroundings
 from connector.clients.m3ter_objects import Bill, BillLine
+from connector.mappings.kinds import AD_HOC
 from tests.builders import APR, CUSTOMER, FEB, MAR, SUBSCRIPTION, bill, bill_line, invoice
 from tests.rules import test_plan_push as usual
 from tests.rules.test_plan_push import CHARGE, around, codes, good_bills, good_lines, sent
@@ -67,7 +67,7 @@ def test_late_lines_of_one_charge_item_are_grouped_and_those_without_an_item_by_
     settings = {"late_bills": way, "pending": {}, "now": APR, "group_above": 0}
     lines = [bill_line("1", segment={"n": str(n)}, description=f"{n % 2}") for n in range(4)]
     assert [amount for _, amount, _ in kinds(plan_push(bill(*lines), around(**settings)))] == [400]
-    ad_hoc = around(**settings, charge_prices={("Default", "*", "USD"): mappings.AD_HOC})
+    ad_hoc = around(**settings, charge_prices={("Default", "*", "USD"): AD_HOC})
     plan = plan_push(bill(*lines), ad_hoc)
     assert [(one.description, one.amount_minor, one.item_price_id) for one in plan.to_send] == [
         ("0", 200, None),

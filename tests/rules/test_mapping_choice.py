@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.mappings import ANY, PlanChoice, PlanChoices
+from connector.mappings.kinds import ANY
+from connector.mappings.plans import PlanChoice, PlanChoices
 from connector.models import ALWAYS
 from tests.builders import APR, FEB, JAN, JUN, MAR, MAY
 

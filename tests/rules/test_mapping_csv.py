@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.mapping_files import COLUMNS, from_csv, to_csv
-from connector.mappings import ANY, SET_UP_ENTITIES, BadMapping, Pair
+from connector.mappings.files import COLUMNS, from_csv, to_csv
+from connector.mappings.kinds import ANY, SET_UP_ENTITIES
+from connector.mappings.pairs import BadMapping, Pair
 from connector.models import ALWAYS
 from tests.builders import FEB, JAN
 

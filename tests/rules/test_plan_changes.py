@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from connector.account_plans import Current, Interval
 from connector.clients.chargebee import Subscription
 from connector.errors import Parked
-from connector.mappings import PlanChoice, PlanChoices
+from connector.mappings.plans import PlanChoice, PlanChoices
 from connector.models import ALWAYS
 from connector.plan_changes import (
     Change,

@@ -17,7 +17,7 @@ from connector.bills.plan import PushPlan, as_json, plan_push, subscriptions_bil
 from connector.bills.routing import Policies, Surroundings, charge_price
 from connector.clients.m3ter_objects import Bill, BillLine
 from connector.days import bill_moment
-from connector.mappings import CHARGE_ENTITIES
+from connector.mappings.kinds import CHARGE_ENTITIES
 from tests.builders import (
     ACCOUNT,
     ADDON,

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connector.clients.chargebee import Item, ItemPrice
-from connector.mappings import Pair
+from connector.mappings.pairs import Pair
 from connector.setup_catalogue import (
     LINE_ITEM_TYPES,
     MAX_ITEM_ID,

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from connector.account_plans import Interval
 from connector.clients.chargebee import Subscription
 from connector.errors import Parked
-from connector.mappings import PlanChoice, PlanChoices
+from connector.mappings.plans import PlanChoice, PlanChoices
 from connector.models import ALWAYS
 from connector.timelines import Metering, stretches, undated_change, wanted_plans
 from tests.builders import ADDON, APR, BASIC, FEB, JAN, MAR, MAY, PLANS, PRO, interval, item, subscription

@@ -19,7 +19,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.test import EnvironBuilder
 
 import connector
-from connector import mappings
+from connector.mappings import kinds
 from connector.sandbox import Sandbox, serve
 from connector.sandbox.gate import PROVIDERS, UNKNOWN
 
@@ -104,7 +104,7 @@ def called() -> Iterator[tuple[str, str]]:
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and re.fullmatch(name, node.value):
                 yield provider, node.value
     # One method looks up whatever a mapping may name.
-    for collection in mappings.COLLECTIONS.values():
+    for collection in kinds.COLLECTIONS.values():
         yield "m3ter", SDK_NAMES.get(f"{collection}.retrieve", f"{collection}.retrieve")
 
 

@@ -4,7 +4,8 @@ import csv
 import io
 from collections.abc import Iterable
 
-from connector.mappings import ANY, SET_UP_ENTITIES, BadMapping, Pair, day_or_time, read_moment
+from connector.mappings.kinds import ANY, SET_UP_ENTITIES
+from connector.mappings.pairs import BadMapping, Pair, day_or_time, read_moment
 from connector.models import ALWAYS, Mapping
 
 NEEDED = ("m3ter_entity", "m3ter_id", "external_table", "external_id")

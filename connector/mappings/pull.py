@@ -12,9 +12,12 @@ from typing import Any
 
 from sqlalchemy import select
 
-from connector import mappings, syncs
+from connector import syncs
 from connector.clients.m3ter_objects import ExternalMapping
-from connector.mappings import ANY, ITEM_PRICE, PLAN_ENTITIES, SET_UP_ENTITIES, SYSTEM, BadMapping, Pair, topic
+from connector.database import batches
+from connector.mappings import catalogues, guards, own, set_up, wakes
+from connector.mappings.kinds import ANY, ITEM_PRICE, PLAN_ENTITIES, SET_UP_ENTITIES, SYSTEM
+from connector.mappings.pairs import BadMapping, Pair, topic
 from connector.models import Mapping
 from connector.services import Services
 
@@ -46,7 +49,7 @@ def pull(
 ) -> Pulled:
     """Insert what is missing here, note under which id m3ter shows the rest, and let go on what waited for it.
 
-    What people set up is checked as in `mappings.add`. With `remove_doubles` m3ter keeps only the oldest of each.
+    What people set up is checked as in `set_up.add`. With `remove_doubles` m3ter keeps only the oldest of each.
     """
     m3ter = services.connection(connection).m3ter
     # m3ter first: a row that is made meanwhile is then known here, never taken for missing.
@@ -162,7 +165,7 @@ def _allowed(
             pair, faults = _set_up(services, connection, pair, said)
         elif pair.m3ter_entity == "Account":
             with services.reading() as db:
-                faults = mappings.refusals(db, connection, [pair])
+                faults = guards.refusals(db, connection, [pair])
         refused += faults
         if not faults:
             right.append((pair, one.id))
@@ -174,32 +177,32 @@ def _set_up(
 ) -> tuple[Pair, list[str]]:
     """What a person set up, as the catalogues complete it, and why it cannot be taken."""
     try:
-        [pair] = mappings.checked(services, connection, [pair])
+        [pair] = catalogues.checked(services, connection, [pair])
     except BadMapping as fault:
         return pair, [str(fault)]
     if said.setdefault(topic(pair), pair) != pair:
         return pair, [f"{pair}: there is {said[topic(pair)]}"]
     with services.reading() as db:
-        return pair, mappings.rewritten(db, connection, [pair])
+        return pair, guards.rewritten(db, connection, [pair])
 
 
 def _insert(services: Services, connection: str, found: Sequence[tuple[Pair, str]], made_by: str) -> list[int]:
     """The rows that were missing; answers the syncs that have something to do now."""
     woken: list[int] = []
-    for some in mappings.batches(found):
+    for some in batches(found):
         now, pairs = services.now(), [pair for pair, _ in some]
         people = [pair for pair in pairs if pair.m3ter_entity in SET_UP_ENTITIES]
         with services.transaction() as db:
-            woken += mappings.put(db, connection, people, made_by=made_by, now=now) if people else []
+            woken += set_up.put(db, connection, people, made_by=made_by, now=now) if people else []
             for pair, mapping_id in some:
-                mappings.note_shown(db, connection, pair, mapping_id, made_by="connector", now=now)
-            woken += syncs.wake(db, connection, mappings.wishes(pairs), now)
+                own.note_shown(db, connection, pair, mapping_id, made_by="connector", now=now)
+            woken += syncs.wake(db, connection, wakes.wishes(pairs), now)
     return woken
 
 
 def _note(services: Services, connection: str, found: Sequence[tuple[Pair, str]]) -> None:
     """Under which id m3ter shows rows that were here already."""
-    for some in mappings.batches(found):
+    for some in batches(found):
         with services.transaction() as db:
             for pair, mapping_id in some:
-                mappings.note_shown(db, connection, pair, mapping_id, made_by="connector", now=services.now())
+                own.note_shown(db, connection, pair, mapping_id, made_by="connector", now=services.now())
