@@ -115,13 +115,21 @@ def test_only_the_command_line_imports_the_sandbox():
 
 
 def test_only_services_builds_clients():
-    builders = {
+    assert _callers("ChargebeeClient", "M3terClient", "Http") == {"connector.services"}
+
+
+def test_only_the_m3ter_client_opens_the_way_to_m3ter():
+    assert _callers("M3terApi") == {"connector.clients.m3ter"}
+
+
+def _callers(*names: str) -> set[str]:
+    """The modules that call one of these by its name."""
+    return {
         module
         for module, tree in MODULES.items()
         for node in ast.walk(tree)
-        if isinstance(node, ast.Call) and _called(node) in ("ChargebeeClient", "M3terClient", "Http")
+        if isinstance(node, ast.Call) and _called(node) in names
     }
-    assert builders == {"connector.services"}
 
 
 def _called(call: ast.Call) -> str:

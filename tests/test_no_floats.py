@@ -25,7 +25,7 @@ SECONDS = {
     ("clients/http.py", "refused"): "the wall clock",
     ("clients/http.py", "_record"): "how long a call took",
     ("clients/http.py", "_retry_after"): "how long the provider asked us to wait",
-    ("clients/m3ter.py", "_new_token"): "half the life of a token",
+    ("clients/m3ter_api.py", "_new_token"): "half the life of a token",
     ("clients/wire.py", "Progress"): "when a call must be over",
     ("clients/wire.py", "remaining"): "the time a call still has",
     ("clients/wire.py", "in_progress"): "the time a call has",

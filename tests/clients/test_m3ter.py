@@ -274,7 +274,7 @@ def test_neither_secret_nor_token_ever_shows(client, m3ter, status):
     m3ter.add_callback(responses.GET, f"{API}/accounts/x", callback=echo)
     with recorded_calls() as calls, pytest.raises(ConnectorError) as caught:
         client.must_exist("accounts", "x")
-    shown = f"{caught.value} {caught.value!r} {calls} {client!r} {client._token!r} {vars(caught.value)}"
+    shown = f"{caught.value} {caught.value!r} {calls} {client!r} {client._api!r} {client._api._token!r} {vars(caught.value)}"
     assert "token-" not in shown
     assert SECRET not in shown
 

@@ -100,9 +100,10 @@ Operations = dict[tuple[str, str], list[str]]
 def called() -> Iterator[tuple[str, str]]:
     """The provider and the name of every operation that the connector's clients call."""
     for provider, name in NAMES.items():
-        for node in ast.walk(ast.parse((CLIENTS / f"{provider}.py").read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str) and re.fullmatch(name, node.value):
-                yield provider, node.value
+        for path in sorted(CLIENTS.glob(f"{provider}*.py")):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Constant) and isinstance(node.value, str) and re.fullmatch(name, node.value):
+                    yield provider, node.value
     # One method looks up whatever a mapping may name.
     for collection in kinds.COLLECTIONS.values():
         yield "m3ter", SDK_NAMES.get(f"{collection}.retrieve", f"{collection}.retrieve")
