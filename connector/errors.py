@@ -11,6 +11,10 @@ class Misconfigured(ConnectorError):
     """The settings cannot work; the text names every variable that is wrong and what it should look like."""
 
 
+class BadInput(ConnectorError):
+    """What a person asks for cannot be; the text says what is wrong and what to change. Nothing has been sent."""
+
+
 class Rejected(ConnectorError):
     """The provider said no, and will say no again: a person must change something.
 

@@ -78,6 +78,21 @@ def to_major(minor: int, decimals: int) -> Decimal:
     return Decimal(f"{minor}E-{decimals}")
 
 
+def shown(value: Decimal, currency: str) -> str:
+    """The amount as a person reads it: exact, with at least the decimals that its currency usually has."""
+    decimals = 0 if currency in ZERO_DECIMAL_CURRENCIES | UNSETTLED_CURRENCIES else 2
+    whole, _, fraction = format(value, "f").partition(".")
+    fraction = fraction.rstrip("0").ljust(decimals, "0")
+    return f"{whole}.{fraction} {currency}" if fraction else f"{whole} {currency}"
+
+
+def product(units: Decimal, unit_price: Decimal) -> Decimal:
+    """What so many cost at that price, exactly."""
+    with localcontext() as context:
+        context.prec = PRECISION
+        return units * unit_price
+
+
 def round_together(
     values: Sequence[Decimal],
     keys: Sequence[str],

@@ -52,6 +52,16 @@ def customers_of(db: Session, connection: str, account_ids: Sequence[str]) -> di
     return {row.m3ter_id: row.external_id for row in rows}
 
 
+def account_of(db: Session, connection: str, customer_id: str) -> str | None:
+    """The m3ter account that stands for this Chargebee customer."""
+    return db.scalar(
+        select(Mapping.m3ter_id)
+        .filter_by(connection=connection, m3ter_entity="Account", external_table="Customer", external_id=customer_id)
+        .order_by(Mapping.id)
+        .limit(1)
+    )
+
+
 def on_topic(connection: str, pair: Pair) -> list[Any]:
     """The conditions under which a row is about the same as the pair."""
     conditions = [Mapping.connection == connection, Mapping.external_table == pair.external_table]
