@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from connector import inbox, mirror, syncs, transfers
+from connector.balances.making import sync_balance_request
 from connector.bills import approvals, final
 from connector.bills.push import sync_bill
 from connector.bills.receipts import sync_receipt
@@ -24,6 +25,7 @@ KINDS: dict[str, Work] = {
     "subscription": sync_subscription,
     "bill": sync_bill,
     "receipt": sync_receipt,
+    "balance_request": sync_balance_request,
 }
 
 

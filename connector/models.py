@@ -422,6 +422,43 @@ class Receipt(Base):
     created_at: Mapped[datetime]
 
 
+class BalanceRequest(Base):
+    """What somebody asked Balance Billing to make: planned → sending → done, parked in doubt, or withdrawn.
+
+    `reference` tells one request from every other of its kind, here and in m3ter: it is the code of what has one, and a word
+    in the description of a transaction. A top-up is two requests with one reference: the credit, whose `paid_by` says where
+    the money comes from, and the charge.
+    """
+
+    __tablename__ = "balance_requests"
+    __table_args__ = (
+        UniqueConstraint("connection", "kind", "reference"),
+        Index("ix_balance_requests_balance", "connection", "balance_id"),
+        Index("ix_balance_requests_source", "connection", "source"),
+    )
+
+    connection: Mapped[str]
+    kind: Mapped[str]
+    reference: Mapped[str]
+    account_id: Mapped[str]
+    balance_id: Mapped[str | None]
+    amount: Mapped[Decimal | None]
+    currency: Mapped[str]
+    body: Mapped[dict[str, Any]]
+    # charge, free or chargebee; None for what is no top-up.
+    paid_by: Mapped[str | None]
+    # What it was made for, where that was no person: a line of a Chargebee invoice, a balance that ran low.
+    source: Mapped[str | None]
+    status: Mapped[str]
+    sends: Mapped[int] = mapped_column(default=0)
+    sent_at: Mapped[datetime | None]
+    m3ter_id: Mapped[str | None]
+    found_by: Mapped[str | None]
+    made_by: Mapped[str]
+    created_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
+
+
 class AuditEntry(Base):
     """What a person did, and why."""
 

@@ -21,11 +21,13 @@ from connector.services import Connected, Services
 log = structlog.get_logger(__name__)
 
 # The kinds of syncs that send money.
-MONEY_KINDS = frozenset({"bill"})
+MONEY_KINDS = frozenset({"bill", "balance_request"})
+# The kinds that can do nothing without Chargebee.
+CHARGEBEE_KINDS = frozenset({"bill"})
 ALL, CHARGEBEE, M3TER, MONEY = "all", "chargebee", "m3ter", "money"
 # The kinds of syncs that a pause holds back, None for all. Sign-ups go on without Chargebee: its events have told all that
 # they nearly always need, and m3ter takes no usage for an account that is not there.
-HOLDS: dict[str, frozenset[str] | None] = {ALL: None, M3TER: None, CHARGEBEE: MONEY_KINDS, MONEY: MONEY_KINDS}
+HOLDS: dict[str, frozenset[str] | None] = {ALL: None, M3TER: None, CHARGEBEE: CHARGEBEE_KINDS, MONEY: MONEY_KINDS}
 # Why an attempt may have failed with nothing wrong but the provider.
 PROVIDER_CAUSES = frozenset({"access_refused", "not_now"})
 BY_HAND, MONEY_OFF = "by_hand", "money_off"

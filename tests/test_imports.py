@@ -24,7 +24,7 @@ LAYERS = (
     ("catalogue", "setup_catalogue", "account_plans", "customers"),
     ("timelines",),
     ("plan_changes",),
-    ("subscriptions", "bills"),
+    ("subscriptions", "bills", "balances"),
     ("handlers",),
     ("jobs",),
     ("clock", "web"),

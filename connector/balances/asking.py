@@ -1,0 +1,96 @@
+"""Ask for something to be made: checked against m3ter as it is now, kept, and left to its sync.
+
+The same for the command line, the console and code of one's own. Nothing here sends anything that changes m3ter.
+"""
+
+from connector import audit
+from connector.balances import requests, top_ups
+from connector.balances.drafts import Draft, located, must_be_known
+from connector.balances.requests import Asked
+from connector.balances.top_ups import TopUp
+from connector.clients.m3ter_balance_objects import Balance
+from connector.errors import BadInput
+from connector.services import Services
+
+
+def reference(services: Services, given: str | None) -> str:
+    """What a person gave, or one made up for them."""
+    return given if given is not None else requests.made_up_reference(services.chance.getrandbits(64))
+
+
+def placed(services: Services, connection: str, draft: Draft, balance: Balance | None = None) -> Draft:
+    """The draft with all that its balance says, its currencies known to m3ter; raises BadInput.
+
+    The balance is read unless it is given. Drafts without one have to name their account themselves.
+    """
+    if balance is None and draft.balance_id is not None:
+        balance = services.connection(connection).m3ter.balance_billing.get_balance(draft.balance_id)
+    complete = draft if balance is None else located(draft, balance)
+    used = (complete.currency, complete.body.get("currencyPaid"))
+    must_be_known(known_currencies(services, connection), *used)
+    return complete
+
+
+def known_currencies(services: Services, connection: str) -> list[str]:
+    """The codes of the organization's currencies that are in use."""
+    every = services.connection(connection).m3ter.balance_billing.list_currencies()
+    return [one.code for one in every if not one.archived]
+
+
+def ask(services: Services, connection: str, draft: Draft, *, who: str, again: bool = False) -> Asked:
+    """Keep what a person asks for and open its sync; raises BadInput, and then nothing is kept."""
+    complete = placed(services, connection, draft)
+    now = services.now()
+    with services.transaction() as db:
+        asked = requests.ask(db, connection, complete, made_by=who, now=now, again=again)
+        audit.note(
+            db, who=who, action=f"balances {complete.kind}", connection=connection, subject=complete.reference, now=now,
+            request=asked.request.id, is_new=asked.is_new,
+        )  # fmt: skip
+    return asked
+
+
+def ask_top_up(services: Services, connection: str, top_up: TopUp, *, who: str, again: bool = False) -> list[Asked]:
+    """Keep both halves of a top-up and open their syncs, the charge's first; raises BadInput, and then neither is kept."""
+    halves = [half for half in (top_up.charge, top_up.credit) if half is not None]
+    must_be_known(
+        known_currencies(services, connection),
+        *(one for half in halves for one in (half.currency, half.body.get("currencyPaid"))),
+    )
+    now = services.now()
+    with services.transaction() as db:
+        asked = top_ups.ask(db, connection, top_up, made_by=who, now=now, again=again)
+        audit.note(
+            db, who=who, action="balances top-up", connection=connection, subject=top_up.credit.reference, now=now,
+            requests=[one.request.id for one in asked],
+        )  # fmt: skip
+    return asked
+
+
+def withdraw(services: Services, connection: str, request_id: int, *, who: str, reason: str) -> None:
+    """Take back what has never reached m3ter; raises BadInput."""
+    _must_say(reason)
+    now = services.now()
+    with services.transaction() as db:
+        requests.withdraw(db, requests.get(db, connection, request_id), reason, now)
+        audit.note(
+            db, who=who, action="balances withdraw", connection=connection, subject=str(request_id), now=now,
+            reason=reason,
+        )  # fmt: skip
+
+
+def accept(services: Services, connection: str, request_id: int, m3ter_id: str, *, who: str, reason: str) -> None:
+    """Note a person's word that this is what m3ter has of a request in doubt; raises BadInput."""
+    _must_say(reason)
+    now = services.now()
+    with services.transaction() as db:
+        requests.accept(db, requests.get(db, connection, request_id), m3ter_id, now)
+        audit.note(
+            db, who=who, action="balances accept", connection=connection, subject=str(request_id), now=now,
+            m3ter_id=m3ter_id, reason=reason,
+        )  # fmt: skip
+
+
+def _must_say(reason: str) -> None:
+    if not reason.strip():
+        raise BadInput("say why: the reason is kept with your name")
