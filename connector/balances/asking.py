@@ -84,7 +84,7 @@ def accept(services: Services, connection: str, request_id: int, m3ter_id: str, 
     _must_say(reason)
     now = services.now()
     with services.transaction() as db:
-        requests.accept(db, requests.get(db, connection, request_id), m3ter_id, now)
+        requests.accept(db, requests.get(db, connection, request_id), m3ter_id, who, now)
         audit.note(
             db, who=who, action="balances accept", connection=connection, subject=str(request_id), now=now,
             m3ter_id=m3ter_id, reason=reason,

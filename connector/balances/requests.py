@@ -205,12 +205,15 @@ def withdraw(db: Session, request: BalanceRequest, reason: str, now: datetime) -
     )  # fmt: skip
 
 
-def accept(db: Session, request: BalanceRequest, m3ter_id: str, now: datetime) -> None:
-    """Note a person's word that this is what m3ter has of it; raises BadInput for what is settled already."""
+def accept(db: Session, request: BalanceRequest, m3ter_id: str, who: str, now: datetime) -> None:
+    """Note a person's word that this is what m3ter has of it, and let its sync end; raises BadInput for what is settled."""
     if not _move(
         db, request, (PLANNED, SENDING, PARKED), status=DONE, m3ter_id=m3ter_id, found_by="by hand", finished_at=now
     ):
         raise BadInput(f"{described(request)} is {request.status} already: there is nothing to settle")
+    trigger = f"accepted by {who}"
+    syncs.ask(db, connection=request.connection, kind=KIND, subject=str(request.id), trigger=trigger, now=now)
+    syncs.wake(db, request.connection, [made_wish(request)], now)
 
 
 def _move(db: Session, request: BalanceRequest, before: Sequence[str], **values: Any) -> bool:
