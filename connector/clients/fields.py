@@ -31,6 +31,10 @@ class Fields:
         """Whether there is a value; `null` is none."""
         return self._raw.get(name) is not None
 
+    def lacks(self, needed: str) -> Unreadable:
+        """The error for what is needed and not there, in the caller's words."""
+        return Unreadable(f"{self._what} lacks {needed}")
+
     def object(self, name: str) -> dict[str, Any]:
         return dict(self._typed(name, Mapping, "an object"))
 
@@ -58,6 +62,13 @@ class Fields:
         """The texts of an object; empty where there is none."""
         members = self.object(name) if self.has(name) else {}
         return {key: value for key, value in members.items() if isinstance(value, str)}
+
+    def list_of_texts(self, name: str) -> tuple[str, ...]:
+        """The members of a list, which are texts; empty where there is none."""
+        members = self.each_or_none(name, lambda member: member)
+        if not all(isinstance(member, str) for member in members):
+            raise self._wrong(name, "a list of texts")
+        return members
 
     def whole(self, name: str) -> int:
         if isinstance(self._raw.get(name), bool):
@@ -103,17 +114,18 @@ class Fields:
     def iso_time_or_none(self, name: str) -> datetime | None:
         return self.iso_time(name) if self.has(name) else None
 
-    def day_or_none(self, name: str) -> date | None:
-        if not self.has(name):
-            return None
+    def day(self, name: str) -> date:
         try:
             return date.fromisoformat(self.text(name))
         except ValueError:
             raise self._wrong(name, "a date") from None
 
+    def day_or_none(self, name: str) -> date | None:
+        return self.day(name) if self.has(name) else None
+
     def _needed(self, name: str) -> Any:
         if not self.has(name):
-            raise Unreadable(f"{self._what} lacks {name}")
+            raise self.lacks(name)
         return self._raw[name]
 
     def _typed(self, name: str, kind: type, expected: str) -> Any:

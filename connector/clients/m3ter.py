@@ -12,6 +12,7 @@ from typing import Any
 from connector.clients.fields import Fields
 from connector.clients.http import Http, Unreadable, after_a_write
 from connector.clients.m3ter_api import M3terApi, iso, merged, without_none
+from connector.clients.m3ter_balances import BalanceBilling
 from connector.clients.m3ter_objects import (
     Account,
     AccountPlan,
@@ -26,7 +27,10 @@ from connector.errors import Rejected
 
 
 class M3terClient:
-    """One m3ter organisation; any number of them share one `Http`, and any number of threads one client."""
+    """One m3ter organisation; any number of them share one `Http`, and any number of threads one client.
+
+    `balance_billing` has the calls of Balance Billing, with the same token.
+    """
 
     def __init__(
         self,
@@ -39,6 +43,7 @@ class M3terClient:
         now: Callable[[], datetime],
     ) -> None:
         self._api = M3terApi(http, org_id=org_id, api_key=api_key, api_secret=api_secret, api_url=api_url, now=now)
+        self.balance_billing = BalanceBilling(self._api)
 
     def account_by_code(self, code: str) -> Account | None:
         """The account with exactly this code, or None; raises Rejected for a code with a comma, which would be split.
@@ -236,6 +241,14 @@ class M3terClient:
         m3ter API: Bill > List Bills
         """
         return self._bills({"status": status, "billDateStart": bill_date_start.isoformat(), "accountId": account_id})
+
+    def bills_on(self, account_id: str, bill_date: date) -> list[Bill]:
+        """Every bill of the account for that bill date, whatever its status, each read anew with its lines.
+
+        m3ter API: Bill > List Bills, Retrieve Bill
+        """
+        found = self._bills({"accountId": account_id, "billDate": bill_date.isoformat()})
+        return [self.get_bill(bill.id) for bill in found]
 
     def get_bill(self, bill_id: str) -> Bill:
         """The bill with its lines.

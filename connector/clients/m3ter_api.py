@@ -6,6 +6,7 @@ All calls to m3ter go through here, so that the clients of one organization shar
 import threading
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
@@ -23,6 +24,10 @@ RENEW_BEFORE_END = timedelta(minutes=5)
 # The most rows that m3ter puts on a page; more is an error (m3ter.md §1.7). The least of its maxima goes everywhere.
 PAGE_SIZE = 100
 PAGE_SIZES = {
+    "balances.charge_schedules.preview": 200,
+    "balances.transaction_schedules.preview": 200,
+    "balances.transactions.list": 200,
+    "charges.list": 200,
     "external_mappings.list": 200,
     "external_mappings.list_by_external_entity": 200,
     "external_mappings.list_by_m3ter_entity": 200,
@@ -33,7 +38,14 @@ VERSION_CONFLICTS = frozenset({400, 409, 412, 422})
 AUDIT = frozenset({"id", "version", "dtCreated", "dtLastModified", "createdBy", "lastModifiedBy"})
 DERIVED = {
     "accountplans": frozenset({"productId"}),
+    "balances": frozenset({"amount"}),
+    "balancetransactionschedules": frozenset({"balanceId", "nextRun", "previousRun"}),
+    "balancechargeschedules": frozenset({"balanceId", "nextRun", "previousRun"}),
+    "charges": frozenset({"billId", "scheduleId"}),
 }
+# What not every organization has (m3ter.md §12), by how the names of its operations begin.
+ON_REQUEST = frozenset({"balances", "charges", "transaction_types"})
+HINT = "if all of Balance Billing is refused like this, m3ter may have to switch it on for this organization"
 
 
 @dataclass(frozen=True)
@@ -131,16 +143,17 @@ class M3terApi:
         url = self._api_url + self._organization + url_path(*segments)
 
         def send(token: str) -> Answer:
-            return self._http.call(
-                provider=PROVIDER,
-                operation=operation,
-                method=method,
-                url=url,
-                headers={"Authorization": f"Bearer {token}"},
-                params=params,
-                json=json,
-                writes=writes,
-            )
+            with _explained(operation):
+                return self._http.call(
+                    provider=PROVIDER,
+                    operation=operation,
+                    method=method,
+                    url=url,
+                    headers={"Authorization": f"Bearer {token}"},
+                    params=params,
+                    json=json,
+                    writes=writes,
+                )
 
         token = self._access_token()
         try:
@@ -235,6 +248,17 @@ def iso(time: datetime) -> str:
     if time.tzinfo is None:
         raise ValueError("a time without its offset from UTC could mean any")
     return time.astimezone(UTC).isoformat(timespec="milliseconds" if time.microsecond else "seconds")[:-6] + "Z"
+
+
+@contextmanager
+def _explained(operation: str) -> Iterator[None]:
+    """A refusal that may mean that m3ter has not switched the feature on says so."""
+    try:
+        yield
+    except (AccessRefused, NotFound) as refused:
+        if operation.partition(".")[0] in ON_REQUEST:
+            refused.args = (f"{refused}; {HINT}",)
+        raise
 
 
 def _same_instant(one: object, other: object) -> bool:
