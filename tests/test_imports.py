@@ -119,7 +119,7 @@ def test_only_services_builds_clients():
 
 
 def test_only_the_m3ter_client_opens_the_way_to_m3ter():
-    assert _callers("M3terApi") == {"connector.clients.m3ter"}
+    assert _callers("M3terApi", "BalanceBilling") == {"connector.clients.m3ter"}
 
 
 def _callers(*names: str) -> set[str]:

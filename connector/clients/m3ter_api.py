@@ -231,8 +231,8 @@ def merged(kept: Raw, fields: Mapping[str, Any]) -> Raw:
     A time that is the same instant stays as m3ter writes it.
     """
     custom_fields = {**kept.get("customFields", {}), **(fields.get("customFields") or {})}
-    told = {name: kept[name] if _same_instant(kept.get(name), value) else value for name, value in fields.items()}
-    changed = {**kept, **told}
+    moved = {name: value for name, value in fields.items() if not _is_same_time(kept, name, value)}
+    changed = {**kept, **moved}
     if custom_fields:
         changed["customFields"] = without_none(custom_fields)
     return without_none(changed)
@@ -261,9 +261,10 @@ def _explained(operation: str) -> Iterator[None]:
         raise
 
 
-def _same_instant(one: object, other: object) -> bool:
-    first, second = _instant(one), _instant(other)
-    return first is not None and first == second
+def _is_same_time(kept: Raw, name: str, value: object) -> bool:
+    """Whether this time is the same instant, though it may be written otherwise."""
+    instant = _instant(value) if name.endswith("Date") else None
+    return instant is not None and instant == _instant(kept.get(name))
 
 
 def _instant(value: object) -> datetime | None:

@@ -33,6 +33,9 @@ def read(reader: str, value: object) -> object:
         ("day_or_none", "2026-01-31", date(2026, 1, 31)),
         ("texts", {"a": "x", "b": 1, "c": None}, {"a": "x"}),
         ("texts", None, {}),
+        ("list_of_texts", ["a", "b"], ("a", "b")),
+        ("list_of_texts", None, ()),
+        ("day", "2026-01-31", date(2026, 1, 31)),
         ("text_or_none", None, None),
         ("whole_or_none", None, None),
         ("amount_or_none", None, None),
@@ -78,6 +81,11 @@ def test_good_values_are_read(reader, value, expected):
         ("day_or_none", 5),
         ("object", []),
         ("texts", "secret"),
+        ("day", None),
+        ("day", "2026-02-30"),
+        ("list_of_texts", "secret"),
+        ("list_of_texts", ["secret", 1]),
+        ("list_of_texts", {"secret": "x"}),
     ],
 )
 def test_bad_values_are_refused_by_name_and_not_shown(reader, value):

@@ -111,42 +111,46 @@ def test_transaction_schedules_are_kept(box: Sandbox, metered: dict[str, str], m
     balance = m3ter_sdk.balances.create(
         account_id=metered["account"], code="x", name="X", currency="USD", start_date=JAN, end_date=YEAR_END
     )
-    schedules = m3ter_sdk.balances.transaction_schedules
     terms = {
         "name": "Monthly", "code": "monthly", "amount": 200, "frequency": "MONTHLY", "frequency_interval": 1,
         "start_date": JAN, "end_date": APR, "transaction_description": "Top-up", "transaction_type_id": kind["id"],
     }  # fmt: skip
-    created = schedules.create(balance.id, **terms)
+    created = m3ter_sdk.balances.transaction_schedules.create(balance.id, **terms)
     assert (str(created.next_run), created.previous_run) == ("2026-01-01 00:00:00+00:00", None)
-    run = schedules.retrieve(created.id, balance_id=balance.id)
+    run = m3ter_sdk.balances.transaction_schedules.retrieve(created.id, balance_id=balance.id)
     assert (str(run.previous_run), str(run.next_run)) == ("2026-01-01 00:00:00+00:00", "2026-02-01 00:00:00+00:00")
     assert [row.entity_type for row in m3ter_sdk.balances.transactions.list(balance.id)] == ["SCHEDULER"]
-    changed = schedules.update(created.id, balance_id=balance.id, **{**terms, "amount": 50}, version=run.version)
+    changed = m3ter_sdk.balances.transaction_schedules.update(
+        created.id, balance_id=balance.id, **{**terms, "amount": 50}, version=run.version
+    )
     assert changed.amount == 50
-    assert [found.id for found in schedules.list(balance.id, ids=[created.id])] == [created.id]
-    schedules.delete(created.id, balance_id=balance.id)
-    assert schedules.list(balance.id).data == []
+    assert [found.id for found in m3ter_sdk.balances.transaction_schedules.list(balance.id, ids=[created.id])] == [
+        created.id
+    ]
+    m3ter_sdk.balances.transaction_schedules.delete(created.id, balance_id=balance.id)
+    assert m3ter_sdk.balances.transaction_schedules.list(balance.id).data == []
 
 
 def test_charge_schedules_are_kept(box: Sandbox, metered: dict[str, str], m3ter_sdk: M3ter):
     balance = m3ter_sdk.balances.create(
         account_id=metered["account"], code="x", name="X", currency="USD", start_date=JAN, end_date=YEAR_END
     )
-    schedules = m3ter_sdk.balances.charge_schedules
     terms = {
         "name": "Monthly", "code": "monthly", "currency": "GBP", "amount": 160, "bill_frequency": "MONTHLY",
         "bill_frequency_interval": 1, "bill_in_advance": True, "charge_description": "Top-up",
         "service_period_start_date": JAN, "service_period_end_date": APR, "bill_epoch": "2026-01-01",
     }  # fmt: skip
-    created = schedules.create(balance.id, **terms)
+    created = m3ter_sdk.balances.charge_schedules.create(balance.id, **terms)
     assert (str(created.next_run), created.balance_id) == ("2026-01-01 00:00:00+00:00", balance.id)
     [charge] = m3ter_sdk.charges.list(schedule_id=created.id)
     assert (charge.amount, charge.currency, str(charge.bill_date)) == (160, "GBP", "2026-01-01")
-    changed = schedules.update(created.id, balance_id=balance.id, **{**terms, "amount": 50}, version=1)
+    changed = m3ter_sdk.balances.charge_schedules.update(
+        created.id, balance_id=balance.id, **{**terms, "amount": 50}, version=1
+    )
     assert (changed.amount, str(changed.previous_run)) == (50, "2026-01-01 00:00:00+00:00")
-    assert schedules.retrieve(created.id, balance_id=balance.id).amount == 50
-    assert [found.id for found in schedules.list(balance.id)] == [created.id]
-    schedules.delete(created.id, balance_id=balance.id)
+    assert m3ter_sdk.balances.charge_schedules.retrieve(created.id, balance_id=balance.id).amount == 50
+    assert [found.id for found in m3ter_sdk.balances.charge_schedules.list(balance.id)] == [created.id]
+    m3ter_sdk.balances.charge_schedules.delete(created.id, balance_id=balance.id)
     assert [found.id for found in m3ter_sdk.charges.list()] == [charge.id]
 
 
@@ -171,3 +175,36 @@ def test_a_charge_is_created_changed_billed_and_deleted(box: Sandbox, metered: d
     assert [found.id for found in m3ter_sdk.charges.list(bill_date="2026-02-01", entity_type="AD_HOC")] == [created.id]
     m3ter_sdk.charges.delete(created.id)
     assert m3ter_sdk.charges.list(account_id=metered["account"]).data == []
+
+
+def test_a_preview_is_a_page_which_the_sdk_takes_for_one_schedule(metered: dict[str, str], m3ter_sdk: M3ter):
+    """The contradiction of m3ter.md §12.6: the rows are all there, and in the way of none of the SDK's types."""
+    kind = m3ter_sdk.transaction_types.create(name="Top-up", code="TOP_UP")
+    balance = m3ter_sdk.balances.create(
+        account_id=metered["account"], code="x", name="X", currency="USD", start_date=JAN, end_date=YEAR_END
+    )
+    with pytest.raises(m3ter.APIResponseValidationError) as transactions:
+        m3ter_sdk.balances.transaction_schedules.preview(
+            balance.id, name="Monthly", code="monthly", amount=200, frequency="MONTHLY", frequency_interval=1,
+            start_date=JAN, end_date=APR, transaction_description="Top-up", transaction_type_id=kind.id,
+        )  # fmt: skip
+    rows = transactions.value.response.json()["data"]
+    assert [(row["amount"], row["appliedDate"][:10]) for row in rows] == [
+        (200, "2026-01-01"),
+        (200, "2026-02-01"),
+        (200, "2026-03-01"),
+    ]
+    with pytest.raises(m3ter.APIResponseValidationError) as charges:
+        m3ter_sdk.balances.charge_schedules.preview(
+            balance.id, name="Monthly", code="monthly", currency="GBP", amount=160, bill_frequency="MONTHLY",
+            bill_frequency_interval=1, bill_in_advance=False, charge_description="Top-up",
+            service_period_start_date=JAN, service_period_end_date=APR, page_size=2,
+        )  # fmt: skip
+    page = charges.value.response.json()
+    assert [(row["currency"], row["billDate"]) for row in page["data"]] == [
+        ("GBP", "2026-02-01"),
+        ("GBP", "2026-03-01"),
+    ]
+    assert page["nextToken"]
+    assert m3ter_sdk.balances.transaction_schedules.list(balance.id).data == []
+    assert m3ter_sdk.balances.charge_schedules.list(balance.id).data == []

@@ -6,6 +6,7 @@ import inspect
 import re
 from collections import defaultdict
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ PACKAGE = Path(connector.__file__).parent
 CLIENTS = PACKAGE / "clients"
 TABLE = PACKAGE.parent / "var/operations.md"
 # How the clients name their calls, which is how the provider's SDK names its methods.
-NAMES = {"chargebee": r"[A-Z][A-Za-z]+\.[a-z_]+", "m3ter": r"[a-z_]+\.[a-z0-9_]+"}
+NAMES = {"chargebee": r"[A-Z][A-Za-z]+\.[a-z_]+", "m3ter": r"[a-z_]+(\.[a-z_]+)?\.[a-z0-9_]+"}
 # What the SDK names otherwise than m3ter's paths.
 SDK_NAMES = {"compoundaggregations.retrieve": "compound_aggregations.retrieve"}
 # What has no method in the SDK: the sandbox's name for it, the test that shows it all the same, and why there is none.
@@ -71,7 +72,7 @@ ERRORS: dict[str, dict[int, type[Exception]]] = {
     },
 }
 
-# What each list needs to find the two rows that `doubled` makes for it.
+# What each list needs to find the two rows that `doubled` makes for it; a balance is named by its code.
 PAGED: dict[tuple[str, str], dict[str, Any]] = {
     ("chargebee", "CreditNote.list"): {},
     ("chargebee", "Event.list"): {},
@@ -83,8 +84,15 @@ PAGED: dict[tuple[str, str], dict[str, Any]] = {
     ("m3ter", "account_plans.list"): {"includeall": True},
     ("m3ter", "accounts.list"): {},
     ("m3ter", "aggregations.list"): {},
+    ("m3ter", "balances.charge_schedules.list"): {"balance_id": "prepaid"},
+    ("m3ter", "balances.list"): {},
+    ("m3ter", "balances.transaction_schedules.list"): {"balance_id": "prepaid"},
+    ("m3ter", "balances.transactions.list"): {"balance_id": "prepaid"},
+    ("m3ter", "bill_jobs.list"): {},
     ("m3ter", "bills.list"): {},
+    ("m3ter", "charges.list"): {},
     ("m3ter", "compound_aggregations.list"): {},
+    ("m3ter", "currencies.list"): {},
     ("m3ter", "external_mappings.list"): {},
     ("m3ter", "external_mappings.list_by_external_entity"): {
         "external_id": "e",
@@ -92,6 +100,7 @@ PAGED: dict[tuple[str, str], dict[str, Any]] = {
         "external_table": "Subscription",
     },
     ("m3ter", "external_mappings.list_by_m3ter_entity"): {"m3ter_id": "m", "entity": "AccountPlan"},
+    ("m3ter", "transaction_types.list"): {},
 }
 
 Operations = dict[tuple[str, str], list[str]]
@@ -284,14 +293,31 @@ def doubled(shop: Sandbox, metered: dict[str, str]) -> Sandbox:
     mapping = {"m3terEntity": "AccountPlan", "m3terId": "m", "externalSystem": "Chargebee", "externalId": "e"}
     for _ in range(2):
         shop.m3ter.create("external_mappings", {**mapping, "externalTable": "Subscription"})
+    _double_balance_billing(shop.m3ter, metered["account"])
     return shop
+
+
+def _double_balance_billing(organization: Any, account_id: str) -> None:
+    start, end = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 3, 1, tzinfo=UTC)
+    balance = organization.create_balance(account_id, "prepaid", start, end)["id"]
+    organization.create_balance(account_id, "other", start, end)
+    for code in ("GIFT", "TOP_UP"):
+        kind = organization.create_transaction_type(code)["id"]
+        organization.add_transaction(balance, 100, transactionTypeId=kind)
+        organization.create_transaction_schedule(balance, code, 10, kind, start, end)
+        organization.create_charge_schedule(balance, code, 10, start, end)
+        organization.create_charge(account_id, code, 10, "2026-02-01")
+    organization.run_bill_job([account_id], "2026-02-01")
 
 
 @pytest.mark.parametrize(("provider", "name"), PAGED, ids=lambda value: value)
 def test_each_list_that_is_called_pages(
     provider: str, name: str, doubled: Sandbox, chargebee_sdk: Chargebee, m3ter_sdk: M3ter
 ):
-    query = PAGED[provider, name]
+    query = dict(PAGED[provider, name])
+    if "balance_id" in query:
+        rows = doubled.m3ter.balances.values()
+        [query["balance_id"]] = [row["id"] for row in rows if row["code"] == query["balance_id"]]
     if provider == "m3ter":
         listed = attrgetter(name)(m3ter_sdk)
         whole, paged = listed(**query).data, list(listed(**query, page_size=1))
@@ -319,7 +345,7 @@ def test_no_list_that_is_called_is_forgotten(operations: Operations):
         (provider, name)
         for provider in NAMES
         for name in needed(provider, operations).values()
-        if name.partition(".")[2].startswith("list")
+        if name.rpartition(".")[2].startswith("list")
     }
     assert lists == set(PAGED)
 
