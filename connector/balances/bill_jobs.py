@@ -88,6 +88,12 @@ def plan(services: Services, connection: str, account_ids: Iterable[str], bill_d
     )
 
 
+def accounts_due(services: Services, connection: str, bill_date: date) -> list[str]:
+    """The accounts that have a charge of that date on no bill, in the order of m3ter's list."""
+    charges = services.connection(connection).m3ter.balance_billing.list_charges(bill_date=bill_date)
+    return list(dict.fromkeys(one.account_id for one in charges if one.bill_id is None))
+
+
 def _pushed(services: Services, connection: str, bill_ids: Collection[str]) -> frozenset[str]:
     wanted = select(BillSnapshot.bill_id).where(
         BillSnapshot.connection == connection, BillSnapshot.bill_id.in_(bill_ids)

@@ -24,6 +24,9 @@ UPDATE, DELETE = "update", "delete"
 # A code is what things are found again by, so it stays; the draft that checks a change needs one all the same.
 ANY_CODE = "unchanged"
 
+# The fields that hold several; none is all of them.
+LISTS = frozenset({"product_ids", "line_item_types"})
+
 ON_A_BILL, HALF_OF_TOP_UP = "on_a_bill", "half_of_top_up"
 HOLDS_CREDIT, EXPIRES_CREDIT = "holds_credit", "expires_credit"
 HAS_SCHEDULES, HAS_CHARGES = "has_schedules", "has_unbilled_charges"
@@ -173,7 +176,8 @@ def update(
     how = KINDS[kind]
     current = {name: _current(how, standing, name) for name in how.names}
     changed = {name: value for name, value in _priced(how, wanted).items() if _plain(value) != current[name]}
-    draft = how.draft(code=ANY_CODE, **how.fixed(standing), **{**current, **changed})
+    after = {name: () if value is None and name in LISTS else value for name, value in {**current, **changed}.items()}
+    draft = how.draft(code=ANY_CODE, **how.fixed(standing), **after)
     if kind == TRANSACTION_SCHEDULE and {"start", "end"} & set(changed) and _grows(current, changed):
         located(draft, services.connection(connection).m3ter.balance_billing.get_balance(str(draft.balance_id)))
     if new := [changed[name] for name in ("currency", "currency_paid") if changed.get(name)]:
@@ -202,17 +206,21 @@ def deletion(services: Services, connection: str, kind: str, standing: Standing)
     )  # fmt: skip
 
 
-def apply(services: Services, connection: str, change: Change, *, who: str, despite: Collection[str] = ()) -> None:
+def apply(
+    services: Services, connection: str, change: Change, *, who: str, despite: Collection[str] = (), reason: str | None = None
+) -> None:  # fmt: skip
     """Make the change, and keep who made it; raises Parked for what speaks against it and is not named in `despite`."""
     must_be_meant(change, despite)
     if not change.is_needed:
         return
     how, m3ter = KINDS[change.kind], services.connection(connection).m3ter.balance_billing
-    detail = {"fields": _readable(change.fields), "before": _readable(change.before), "despite": sorted(despite)}
-    _note(services, connection, change, who, "asked", **detail)
+    told = {"fields": _readable(change.fields), "before": _readable(change.before), "despite": sorted(despite)}
+    _note(services, connection, change, who, "asked", reason=reason, **told)
     try:
         (how.update if change.action == UPDATE else how.delete)(m3ter, change)
     except Uncertain as unknown:
+        if change.action == UPDATE:
+            _keep(services, connection, change)  # it is what is asked for, whether m3ter has it yet or not
         _note(services, connection, change, who, "not known")
         raise Uncertain(
             f"{unknown}; whether {change.title} has changed is not known: do the same again, which changes only what is not "
@@ -222,6 +230,7 @@ def apply(services: Services, connection: str, change: Change, *, who: str, desp
         _note(services, connection, change, who, "refused")
         raise
     _keep(services, connection, change)
+    _note(services, connection, change, who, "done")
 
 
 def note_gone(services: Services, connection: str, kind: str, m3ter_id: str, *, who: str) -> bool:
@@ -276,8 +285,8 @@ def _current(how: Kind, standing: Standing, name: str) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """A value that can be compared: lists without their order, and no list where it is empty."""
-    return tuple(sorted(value)) if isinstance(value, list | tuple | set) else value
+    """A value that can be compared: lists without their order, and None where one is empty."""
+    return tuple(sorted(value)) or None if isinstance(value, list | tuple | set) else value
 
 
 def _priced(how: Kind, wanted: Mapping[str, Any]) -> dict[str, Any]:
@@ -314,7 +323,7 @@ def _note(services: Services, connection: str, change: Change, who: str, outcome
 
 
 def _keep(services: Services, connection: str, change: Change) -> None:
-    """What is asked for of it, where that was asked for here, is now as it has become; and who made it so is kept."""
+    """What is asked for of it, where that was asked for here, is now as it has become."""
     with services.transaction() as db:
         request = requests.made_as(db, connection, change.kind, change.id)
         if request is not None and change.action == DELETE:
@@ -323,7 +332,6 @@ def _keep(services: Services, connection: str, change: Change) -> None:
             told = {**request.body, **_readable(change.fields)}
             body = {name: value for name, value in told.items() if value is not None}
             requests.changed(db, request, body, change.draft.amount, change.draft.currency or request.currency)
-    _note(services, connection, change, "connector", "done")
 
 
 class _Against:
