@@ -48,6 +48,7 @@ class Services:
     connections: Mapping[str, Connected]
     now: Callable[[], datetime] = utc_now
     chance: random.Random = field(default_factory=random.SystemRandom)
+    sleep: Callable[[int], None] = time.sleep
 
     def transaction(self) -> AbstractContextManager[Session]:
         """A short transaction, committed at the end of its block; never open across a call to a provider."""
@@ -102,6 +103,7 @@ def build(
         connections={name: _connect(name, found, http, now) for name, found in settings.connections.items()},
         now=now,
         chance=chance or random.SystemRandom(),
+        sleep=sleep,
     )
 
 

@@ -16,6 +16,8 @@ from connector.services import Services
 # Who books by hand; a bill, a commitment and a schedule have their own reasons (m3ter.md §12.3).
 PEOPLE = ("USER", "SERVICE_USER")
 MANY = 10_000
+# What is only shown: somebody else may have good reasons for it.
+FOR_INFORMATION = frozenset({"unknown_transaction", "unknown_charge"})
 # What m3ter has, by kind and id.
 Standing = Mapping[str, Mapping[str, Made]]
 
@@ -38,19 +40,29 @@ class Finding:
     text: str
     next_step: str
 
+    @property
+    def needs_a_person(self) -> bool:
+        """Whether somebody has to act on it."""
+        return self.code not in FOR_INFORMATION
+
 
 def check(services: Services, connection: str, balance: Balance) -> list[Finding]:
     """Everything on this balance that does not fit together; reads m3ter, changes nothing."""
+    there = read(services, connection, balance)
+    with services.reading() as db:
+        asked = requests.listed(db, connection, balance_id=balance.id, limit=MANY)
+    return findings(balance, asked, there)
+
+
+def read(services: Services, connection: str, balance: Balance) -> There:
+    """All that m3ter has on the balance."""
     m3ter = services.connection(connection).m3ter.balance_billing
-    there = There(
+    return There(
         list(m3ter.list_transactions(balance.id)),
         list(m3ter.list_charges(account_id=balance.account_id, entity_id=balance.id)),
         m3ter.list_transaction_schedules(balance.id),
         m3ter.list_charge_schedules(balance.id),
     )
-    with services.reading() as db:
-        asked = requests.listed(db, connection, balance_id=balance.id, limit=MANY)
-    return findings(balance, asked, there)
 
 
 def findings(balance: Balance, asked: Sequence[BalanceRequest], there: There) -> list[Finding]:

@@ -4,7 +4,13 @@ from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
 from connector.balances.drafts import UUID
-from connector.clients.m3ter_balance_objects import Balance, TransactionType
+from connector.clients.m3ter_balance_objects import (
+    Balance,
+    Charge,
+    ChargeSchedule,
+    TransactionSchedule,
+    TransactionType,
+)
 from connector.errors import BadInput, NotFound
 from connector.mappings import table
 from connector.services import Services
@@ -61,6 +67,36 @@ def transaction_type(services: Services, connection: str, named: str | None) -> 
         raise BadInput(f"say what type the transaction is of: {_codes(live)}")
     by_name = [one for one in live if one.name == named]
     return by_name[0] if len(by_name) == 1 else _one(live, named, "transaction type", "that is not archived")
+
+
+def charge(services: Services, connection: str, named: str, on: Balance | None, account: str | None) -> Charge:
+    """The charge that is meant: by its id, or by its code on a balance or of an account; raises BadInput or NotFound."""
+    m3ter = services.connection(connection).m3ter.balance_billing
+    if UUID.fullmatch(named):
+        return m3ter.get_charge(named)
+    if on is not None:
+        found = list(m3ter.list_charges(account_id=on.account_id, entity_id=on.id))
+        return _one(found, named, "charge", f"on balance {on.code}")
+    if account is None:
+        raise BadInput(f"{named!r} is not the id of a charge; to name it by its code, give its balance or account too")
+    found = list(m3ter.list_charges(account_id=account_id(services, connection, account)))
+    return _one(found, named, "charge", f"of {account}")
+
+
+def transaction_schedule(services: Services, connection: str, named: str, on: Balance) -> TransactionSchedule:
+    """The schedule on the balance that is meant, by id or code; raises BadInput, and NotFound for an id."""
+    m3ter = services.connection(connection).m3ter.balance_billing
+    if UUID.fullmatch(named):
+        return m3ter.get_transaction_schedule(on.id, named)
+    return _one(m3ter.list_transaction_schedules(on.id), named, "transaction schedule", f"on balance {on.code}")
+
+
+def charge_schedule(services: Services, connection: str, named: str, on: Balance) -> ChargeSchedule:
+    """The schedule on the balance that is meant, by id or code; raises BadInput, and NotFound for an id."""
+    m3ter = services.connection(connection).m3ter.balance_billing
+    if UUID.fullmatch(named):
+        return m3ter.get_charge_schedule(on.id, named)
+    return _one(m3ter.list_charge_schedules(on.id), named, "charge schedule", f"on balance {on.code}")
 
 
 def _one(found: Sequence[T], named: str, what: str, where: str) -> T:

@@ -240,7 +240,8 @@ def _send(services: Services, run: Run, request: BalanceRequest, lease: Held) ->
             )
     run.check(services)
     try:
-        made_id = KINDS[request.kind].create(m3ter, request, _sent(request))
+        body = sent_body(request.kind, request.reference, request.body)
+        made_id = KINDS[request.kind].create(m3ter, request, body)
     except Uncertain as unknown:
         run.note(f"no answer for {described(request)}: {unknown}")
         raise _settling(request, services.settings.settle_wait_seconds) from unknown
@@ -252,11 +253,11 @@ def _send(services: Services, run: Run, request: BalanceRequest, lease: Held) ->
     return made_id
 
 
-def _sent(request: BalanceRequest) -> dict[str, Any]:
+def sent_body(kind: str, reference: str, stored: Mapping[str, Any]) -> dict[str, Any]:
     """The body as m3ter gets it: a transaction bears its reference as the last word of its description."""
-    body = as_sent(request.body)
-    if request.kind == TRANSACTION:
-        body["description"] = f"{body.get('description', '')} {MARK}{request.reference}".strip()
+    body = as_sent(stored)
+    if kind == TRANSACTION:
+        body["description"] = f"{body.get('description', '')} {MARK}{reference}".strip()
     return body
 
 

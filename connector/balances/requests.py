@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import select, update
@@ -164,6 +165,26 @@ def partner(db: Session, request: BalanceRequest) -> BalanceRequest | None:
     )
     credit = request if request.kind in PAYS else row
     return row if credit is not None and credit.paid_by == BY_CHARGE else None
+
+
+def made_as(db: Session, connection: str, kind: str, m3ter_id: str) -> BalanceRequest | None:
+    """The request that made this; None for what was made by others."""
+    return db.scalar(select(BalanceRequest).filter_by(connection=connection, kind=kind, m3ter_id=m3ter_id, status=DONE))
+
+
+def asked_before(db: Session, connection: str, kind: str, reference: str) -> BalanceRequest | None:
+    """The request with this reference."""
+    return db.scalar(select(BalanceRequest).filter_by(connection=connection, kind=kind, reference=reference))
+
+
+def changed(db: Session, request: BalanceRequest, body: dict[str, Any], amount: Decimal | None, currency: str) -> None:
+    """Note that a person has changed in m3ter what was made: that is what is asked for now."""
+    _move(db, request, (DONE,), body=body, amount=amount, currency=currency)
+
+
+def deleted(db: Session, request: BalanceRequest, now: datetime) -> None:
+    """Note that a person has deleted in m3ter what was made: nobody asks for it any more."""
+    _move(db, request, (DONE,), status=WITHDRAWN, finished_at=now)
 
 
 def start_sending(db: Session, request: BalanceRequest, lease: Held, now: datetime) -> bool:

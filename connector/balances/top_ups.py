@@ -55,8 +55,7 @@ def ad_hoc(
 
     The charge's service period is, unless given, the time in which the credit can be used.
     """
-    if credit <= 0:
-        raise BadInput("a top-up adds credit: give an amount above zero")
+    must_be_worth(credit, price)
     text = description or f"Top-up of {balance.name}"
     amount, currency = _price(balance, credit, price)
     paid, currency_paid = (None, None) if currency == balance.currency else (amount, currency)
@@ -94,6 +93,7 @@ def scheduled(
     Both schedules have one rhythm: the charges' periods are counted from `first_day`, the day of `start` in the
     organization's time zone, on which the first credit is booked.
     """
+    must_be_worth(credit, price)
     text = description or f"Top-up of {balance.name}"
     amount, currency = _price(balance, credit, price)
     paid, currency_paid = (None, None) if currency == balance.currency else (amount, currency)
@@ -110,6 +110,14 @@ def scheduled(
     return TopUp(located(made, balance), located(charge, balance))
 
 
+def must_be_worth(credit: Decimal, price: Price | None) -> None:
+    """Raise BadInput for a top-up that adds nothing, or whose price is none."""
+    if credit <= 0:
+        raise BadInput("a top-up adds credit: give an amount above zero")
+    if price is not None and price.amount is not None and price.amount <= 0:
+        raise BadInput("a top-up that costs nothing is a free one: say so, or give a price above zero")
+
+
 def _price(balance: Balance, credit: Decimal, price: Price | None) -> tuple[Decimal | None, str]:
     if price is None:
         return None, balance.currency
@@ -118,10 +126,7 @@ def _price(balance: Balance, credit: Decimal, price: Price | None) -> tuple[Deci
         raise BadInput(
             f"the balance is in {balance.currency} and is to be paid in {currency}: give the price, nothing is converted"
         )
-    amount = credit if price.amount is None else price.amount
-    if amount <= 0:
-        raise BadInput("a top-up that costs nothing is a free one: say so, or give a price above zero")
-    return amount, currency
+    return credit if price.amount is None else price.amount, currency
 
 
 def ask(

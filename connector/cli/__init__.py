@@ -2,6 +2,7 @@
 
 import click
 
+from connector.cli.balances import balances_group
 from connector.cli.bills import bills_group
 from connector.cli.connections import connections_group
 from connector.cli.database import db
@@ -22,6 +23,7 @@ def main() -> None:
 
 
 for command in (
+    balances_group,
     bills_group,
     clock,
     connections_group,

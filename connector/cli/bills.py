@@ -7,14 +7,14 @@ from typing import Any
 import click
 from sqlalchemy import select
 
-from connector import audit, handlers, jobs, syncs
+from connector import audit, jobs, syncs
 from connector.bills import ledger, receipts
 from connector.bills import plan as plans
 from connector.bills.guards import PEOPLE
 from connector.bills.lines import content_hash
 from connector.bills.plan import PushPlan
 from connector.bills.push import approval_wish, check_guards, freeze, plan_for
-from connector.cli.common import connection_option, output, show, table, wire
+from connector.cli.common import attempt_now, connection_option, output, show, table, wire
 from connector.errors import ConnectorError, Parked
 from connector.mappings.pairs import day_or_time
 from connector.mappings.table import customers_of
@@ -110,11 +110,7 @@ def _push_now(services: Services, connection: str, bill_id: str) -> Any:
         )
         syncs.retry(db, sync_id, who, now)
         audit.note(db, who=who, action="bills push", connection=connection, subject=bill_id, now=now, sync=sync_id)
-    status = syncs.attempt(services, sync_id, handlers.KINDS)
-    with services.reading() as db:
-        row = db.get_one(Sync, sync_id)
-    document = syncs.as_json(row) | {"exit_status": 0 if status == "succeeded" else 1}
-    return document, f"{status}: {row.text or ''}" + (f"\nNext: {row.next_step}" if row.next_step else "")
+    return attempt_now(services, sync_id)
 
 
 @bills_group.command("list")

@@ -1,0 +1,456 @@
+"""Change, end and delete what Balance Billing has: worked out first with all that speaks against it, then done.
+
+An update names its fields as `drafts` names them and is checked as a draft of what would stand afterwards. Doing the same
+twice changes nothing the second time. What a schedule has made already is never touched.
+"""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from connector import audit, money
+from connector.balances import asking, drafts, held, requests
+from connector.balances.drafts import BALANCE, CHARGE, CHARGE_SCHEDULE, TRANSACTION_SCHEDULE, Draft, located
+from connector.balances.requests import TITLES, WITHDRAWN
+from connector.clients.m3ter_balance_objects import Balance, Charge, ChargeSchedule, TransactionSchedule
+from connector.clients.m3ter_balances import BalanceBilling
+from connector.errors import BadInput, ConnectorError, NotFound, Parked, Uncertain
+from connector.services import Services
+
+Standing = Balance | Charge | ChargeSchedule | TransactionSchedule
+UPDATE, DELETE = "update", "delete"
+# A code is what things are found again by, so it stays; the draft that checks a change needs one all the same.
+ANY_CODE = "unchanged"
+
+# The fields that hold several; none is all of them.
+LISTS = frozenset({"product_ids", "line_item_types"})
+
+ON_A_BILL, HALF_OF_TOP_UP = "on_a_bill", "half_of_top_up"
+HOLDS_CREDIT, EXPIRES_CREDIT = "holds_credit", "expires_credit"
+HAS_SCHEDULES, HAS_CHARGES = "has_schedules", "has_unbilled_charges"
+# What may speak against a change, by what would be changed; who knows that names it.
+OBJECTIONS = {
+    BALANCE: (HOLDS_CREDIT, EXPIRES_CREDIT, HAS_SCHEDULES, HAS_CHARGES),
+    CHARGE: (ON_A_BILL, HALF_OF_TOP_UP),
+    TRANSACTION_SCHEDULE: (HALF_OF_TOP_UP,),
+    CHARGE_SCHEDULE: (HALF_OF_TOP_UP,),
+}
+
+
+@dataclass(frozen=True)
+class Objection:
+    """Something that a person has to know of, and to name, before the change is made."""
+
+    code: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Change:
+    """What would be done to one thing in m3ter.
+
+    `fields` are what an update sends, by m3ter's names (None removes one), and `before` the same as they are; both are
+    empty where nothing would change. `remarks` say what stays as it is and what is to be done next.
+    """
+
+    action: str
+    kind: str
+    id: str
+    balance_id: str | None
+    title: str
+    fields: Mapping[str, Any]
+    before: Mapping[str, Any]
+    objections: tuple[Objection, ...]
+    remarks: tuple[str, ...]
+    draft: Draft | None = None
+
+    @property
+    def is_needed(self) -> bool:
+        """Whether anything would be different afterwards."""
+        return self.action == DELETE or bool(self.fields)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How one kind of thing is drafted anew, and changed; `names` are m3ter's, by the draft's arguments."""
+
+    draft: Callable[..., Draft]
+    names: Mapping[str, str]
+    attributes: Mapping[str, str]
+    fixed: Callable[[Any], dict[str, Any]]
+    update: Callable[[BalanceBilling, Change], object]
+    delete: Callable[[BalanceBilling, Change], None]
+
+
+def _balance_id(change: Change) -> str:
+    if change.balance_id is None:
+        raise ValueError("a schedule is always a balance's")
+    return change.balance_id
+
+
+def _of_charge(charge: Charge) -> dict[str, Any]:
+    on_balance = charge.entity_type == "BALANCE"
+    return {
+        "account_id": None if on_balance else charge.account_id,
+        "balance_id": charge.entity_id if on_balance else None,
+    }
+
+
+def _of_balance(balance: Balance) -> dict[str, Any]:
+    return {"account_id": balance.account_id, "currency": balance.currency}
+
+
+def _of_schedule(schedule: TransactionSchedule | ChargeSchedule) -> dict[str, Any]:
+    return {"balance_id": schedule.balance_id}
+
+
+KINDS: dict[str, Kind] = {
+    BALANCE: Kind(
+        drafts.balance,
+        {
+            "name": "name", "description": "description", "start": "startDate", "end": "endDate",
+            "rollover_end": "rolloverEndDate", "rollover_amount": "rolloverAmount",
+            "draw_down_description": "balanceDrawDownDescription", "overage_percent": "overageSurchargePercent",
+            "overage_description": "overageDescription", "product_ids": "productIds",
+            "line_item_types": "lineItemTypes", "consumptions_product_id": "consumptionsAccountingProductId",
+            "fees_product_id": "feesAccountingProductId",
+        },
+        {
+            "overage_percent": "overage_surcharge_percent",
+            "consumptions_product_id": "consumptions_accounting_product_id",
+            "fees_product_id": "fees_accounting_product_id",
+        },
+        _of_balance,
+        lambda m3ter, change: m3ter.update_balance(change.id, change.fields),
+        lambda m3ter, change: m3ter.delete_balance(change.id),
+    ),
+    TRANSACTION_SCHEDULE: Kind(
+        drafts.transaction_schedule,
+        {
+            "name": "name", "amount": "amount", "type_id": "transactionTypeId", "description": "transactionDescription",
+            "start": "startDate", "end": "endDate", "frequency": "frequency", "every": "frequencyInterval",
+            "paid": "paid", "currency_paid": "currencyPaid",
+        },
+        {"type_id": "transaction_type_id", "every": "frequency_interval"},
+        _of_schedule,
+        lambda m3ter, change: m3ter.update_transaction_schedule(_balance_id(change), change.id, change.fields),
+        lambda m3ter, change: m3ter.delete_transaction_schedule(_balance_id(change), change.id),
+    ),
+    CHARGE: Kind(
+        drafts.charge,
+        {
+            "name": "name", "currency": "currency", "amount": "amount", "units": "units", "unit_price": "unitPrice",
+            "start": "servicePeriodStartDate", "end": "servicePeriodEndDate", "bill_date": "billDate",
+            "description": "description", "notes": "notes", "product_id": "accountingProductId",
+        },
+        {"product_id": "accounting_product_id"},
+        _of_charge,
+        lambda m3ter, change: m3ter.update_charge(change.id, change.fields),
+        lambda m3ter, change: m3ter.delete_charge(change.id),
+    ),
+    CHARGE_SCHEDULE: Kind(
+        drafts.charge_schedule,
+        {
+            "name": "name", "currency": "currency", "amount": "amount", "units": "units", "unit_price": "unitPrice",
+            "start": "servicePeriodStartDate", "end": "servicePeriodEndDate", "frequency": "billFrequency",
+            "every": "billFrequencyInterval", "description": "chargeDescription", "in_advance": "billInAdvance",
+            "bill_epoch": "billEpoch",
+        },
+        {"every": "frequency_interval"},
+        _of_schedule,
+        lambda m3ter, change: m3ter.update_charge_schedule(_balance_id(change), change.id, change.fields),
+        lambda m3ter, change: m3ter.delete_charge_schedule(_balance_id(change), change.id),
+    ),
+}  # fmt: skip
+
+
+def update(
+    services: Services, connection: str, kind: str, standing: Standing, wanted: Mapping[str, Any]
+) -> Change:  # fmt: skip
+    """What changing these fields would do, by the arguments of their draft; None takes a field away.
+
+    Raises BadInput with every fault of what would stand afterwards. Asks m3ter only to read.
+    """
+    how = KINDS[kind]
+    current = {name: _current(how, standing, name) for name in how.names}
+    changed = {name: value for name, value in _priced(how, wanted).items() if _plain(value) != current[name]}
+    after = {name: () if value is None and name in LISTS else value for name, value in {**current, **changed}.items()}
+    draft = how.draft(code=ANY_CODE, **how.fixed(standing), **after)
+    if kind == TRANSACTION_SCHEDULE and {"start", "end"} & set(changed) and _grows(current, changed):
+        located(draft, services.connection(connection).m3ter.balance_billing.get_balance(str(draft.balance_id)))
+    if new := [changed[name] for name in ("currency", "currency_paid") if changed.get(name)]:
+        drafts.must_be_known(asking.known_currencies(services, connection), *new)
+    sent = _as_sent({how.names[name]: value for name, value in changed.items()})
+    found = _Against(services, connection, kind, standing)
+    against = found.objections(UPDATE, changed) if changed else []
+    return Change(
+        UPDATE, kind, standing.id, draft.balance_id, title(kind, standing), sent,
+        {name: standing.raw.get(name) for name in sent}, tuple(against), tuple(found.remarks(UPDATE)), draft,
+    )  # fmt: skip
+
+
+def end(services: Services, connection: str, kind: str, standing: Standing, at: datetime) -> Change:
+    """What ending it at that moment would do; nothing where it ends by then already."""
+    return update(services, connection, kind, standing, {"end": at} if standing.end > at else {})
+
+
+def deletion(services: Services, connection: str, kind: str, standing: Standing) -> Change:
+    """What deleting it would do. Asks m3ter only to read."""
+    found = _Against(services, connection, kind, standing)
+    fixed = KINDS[kind].fixed(standing)
+    return Change(
+        DELETE, kind, standing.id, fixed.get("balance_id"), title(kind, standing), {}, {},
+        tuple(found.objections(DELETE, {})), tuple(found.remarks(DELETE)),
+    )  # fmt: skip
+
+
+def apply(
+    services: Services, connection: str, change: Change, *, who: str, despite: Collection[str] = (), reason: str | None = None
+) -> None:  # fmt: skip
+    """Make the change, and keep who made it; raises Parked for what speaks against it and is not named in `despite`."""
+    must_be_meant(change, despite)
+    if not change.is_needed:
+        return
+    how, m3ter = KINDS[change.kind], services.connection(connection).m3ter.balance_billing
+    told = {"fields": _readable(change.fields), "before": _readable(change.before), "despite": sorted(despite)}
+    _note(services, connection, change, who, "asked", reason=reason, **told)
+    try:
+        (how.update if change.action == UPDATE else how.delete)(m3ter, change)
+    except Uncertain as unknown:
+        if change.action == UPDATE:
+            _keep(services, connection, change)  # it is what is asked for, whether m3ter has it yet or not
+        _note(services, connection, change, who, "not known")
+        raise Uncertain(
+            f"{unknown}; whether {change.title} has changed is not known: do the same again, which changes only what is not "
+            "so yet"
+        ) from unknown
+    except ConnectorError:
+        _note(services, connection, change, who, "refused")
+        raise
+    _keep(services, connection, change)
+    _note(services, connection, change, who, "done")
+
+
+def note_gone(services: Services, connection: str, kind: str, m3ter_id: str, *, who: str) -> bool:
+    """Keep that a person wants gone what m3ter no longer has; False where it was never made here."""
+    with services.transaction() as db:
+        request = requests.made_as(db, connection, kind, m3ter_id)
+        if request is None:
+            return False
+        requests.deleted(db, request, services.now())
+        audit.note(
+            db, who=who, action=f"balances {DELETE} {kind}", connection=connection, subject=m3ter_id,
+            now=services.now(), outcome="gone before", title=requests.described(request),
+        )  # fmt: skip
+    return True
+
+
+def must_be_meant(change: Change, despite: Collection[str]) -> None:
+    """Raise Parked unless everything that speaks against the change is named."""
+    against = [one for one in change.objections if one.code not in despite]
+    if against:
+        flags = " ".join(f"--despite {one.code}" for one in change.objections)
+        raise Parked(
+            against[0].code,
+            "; ".join(one.text for one in against),
+            f"If it is meant all the same, say so: {flags}",
+        )
+
+
+def title(kind: str, standing: Standing) -> str:
+    """The thing as a person reads it."""
+    return f"{TITLES[kind]} {standing.code}{_worth(standing)}"
+
+
+def _worth(standing: Standing) -> str:
+    if isinstance(standing, Balance):
+        return ""
+    if isinstance(standing, TransactionSchedule):
+        return f" of {standing.amount} at a time"
+    each = " at a time" if isinstance(standing, ChargeSchedule) else ""
+    return f" of {money.shown(price_of(standing), standing.currency)}{each}"
+
+
+def price_of(charge: Charge | ChargeSchedule) -> Decimal:
+    """What it charges at a time, in major units of its own currency."""
+    if charge.amount is not None:
+        return charge.amount
+    return money.product(charge.units or Decimal(0), charge.unit_price or Decimal(0))
+
+
+def _current(how: Kind, standing: Standing, name: str) -> Any:
+    return _plain(getattr(standing, how.attributes.get(name, name)))
+
+
+def _plain(value: Any) -> Any:
+    """A value that can be compared: lists without their order, and None where one is empty."""
+    return tuple(sorted(value)) or None if isinstance(value, list | tuple | set) else value
+
+
+def _priced(how: Kind, wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """An amount takes the place of units and their price, and the reverse."""
+    by_units = {"units", "unit_price"} & set(wanted)
+    if "units" not in how.names or (by_units and "amount" in wanted):
+        return dict(wanted)
+    if by_units:
+        return {"amount": None, **wanted}
+    return {"units": None, "unit_price": None, **wanted} if "amount" in wanted else dict(wanted)
+
+
+def _grows(current: Mapping[str, Any], changed: Mapping[str, Any]) -> bool:
+    after = {**current, **changed}
+    return bool(after["start"] != current["start"] or after["end"] > current["end"])
+
+
+def _as_sent(fields: Mapping[str, Any]) -> dict[str, Any]:
+    values = {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()}
+    given = {name: value for name, value in values.items() if value is not None and value != []}
+    return {**dict.fromkeys(values), **drafts.as_sent(drafts.as_stored(given))}
+
+
+def _readable(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: format(value, "f") if isinstance(value, Decimal) else value for name, value in fields.items()}
+
+
+def _note(services: Services, connection: str, change: Change, who: str, outcome: str, **detail: Any) -> None:
+    with services.transaction() as db:
+        audit.note(
+            db, who=who, action=f"balances {change.action} {change.kind}", connection=connection, subject=change.id,
+            now=services.now(), outcome=outcome, title=change.title, **detail,
+        )  # fmt: skip
+
+
+def _keep(services: Services, connection: str, change: Change) -> None:
+    """What is asked for of it, where that was asked for here, is now as it has become."""
+    with services.transaction() as db:
+        request = requests.made_as(db, connection, change.kind, change.id)
+        if request is not None and change.action == DELETE:
+            requests.deleted(db, request, services.now())
+        elif request is not None and change.draft is not None:
+            told = {**request.body, **_readable(change.fields)}
+            body = {name: value for name, value in told.items() if value is not None}
+            requests.changed(db, request, body, change.draft.amount, change.draft.currency or request.currency)
+
+
+class _Against:
+    """What speaks against changing one thing, and what there is to know about it."""
+
+    def __init__(self, services: Services, connection: str, kind: str, standing: Standing) -> None:
+        self._services, self._connection = services, connection
+        self._kind, self._standing = kind, standing
+        self._m3ter = services.connection(connection).m3ter
+
+    def objections(self, action: str, changed: Mapping[str, Any]) -> list[Objection]:
+        """Everything that a person has to name; raises BadInput for what cannot be done at all."""
+        standing = self._standing
+        found: list[Objection] = []
+        if isinstance(standing, Charge):
+            found += self._on_a_bill(standing)
+        if isinstance(standing, Balance):
+            found += self._of_balance(standing, action, changed)
+        else:
+            found += self._half()
+        return found
+
+    def remarks(self, action: str) -> list[str]:
+        """What stays as it is, and what has to follow."""
+        standing = self._standing
+        if isinstance(standing, TransactionSchedule):
+            made = self._m3ter.balance_billing.list_transactions(
+                standing.balance_id, entity_type="SCHEDULER", entity_id=standing.id
+            )
+            return [f"{_many(sum(1 for _ in made), 'transaction')} that it has made stay as they are."]
+        if isinstance(standing, ChargeSchedule):
+            charges = self._m3ter.balance_billing.list_charges(schedule_id=standing.id)
+            return [f"{_many(sum(1 for _ in charges), 'charge')} that it has made stay as they are."]
+        if isinstance(standing, Charge) and standing.schedule_id:
+            return [f"Schedule {standing.schedule_id} made it, and goes on making others."]
+        return []
+
+    def _on_a_bill(self, charge: Charge) -> list[Objection]:
+        if charge.bill_id is None:
+            return []
+        try:
+            bill = self._m3ter.get_bill(charge.bill_id)
+        except NotFound:
+            return [
+                Objection(
+                    ON_A_BILL, f"it was put on bill {charge.bill_id}, which m3ter no longer shows: look at that first"
+                )
+            ]
+        if bill.locked:
+            raise BadInput(
+                f"{title(CHARGE, charge)} is on bill {bill.id}, which is locked: it cannot change any more; charge the "
+                "difference under another code"
+            )
+        reopens = ", which makes it PENDING again" if bill.status == "APPROVED" else ""
+        return [
+            Objection(
+                ON_A_BILL,
+                f"it is on bill {bill.id} of {charge.bill_date} ({bill.status}), which goes on showing it as it was until a "
+                f"bill job of that date calculates it anew{reopens}",
+            )
+        ]
+
+    def _half(self) -> list[Objection]:
+        with self._services.reading() as db:
+            request = requests.made_as(db, self._connection, self._kind, self._standing.id)
+            other = requests.partner(db, request) if request is not None else None
+        if other is None or other.status == WITHDRAWN:
+            return []
+        return [
+            Objection(
+                HALF_OF_TOP_UP,
+                f"it is half of top-up {other.reference}: {requests.described(other)} is the other half ({other.status}) "
+                "and does not change with it",
+            )
+        ]
+
+    def _of_balance(self, balance: Balance, action: str, changed: Mapping[str, Any]) -> list[Objection]:
+        m3ter, now = self._m3ter.balance_billing, self._services.now()
+        last = balance.rollover_end or balance.end
+        new_end = changed.get("end", balance.end)
+        new_last = changed.get("rollover_end", balance.rollover_end) or new_end
+        expires = action == UPDATE and new_last < last and new_last <= now
+        if action == UPDATE and not expires:
+            return []
+        summary, rows = m3ter.transaction_summary(balance.id), list(m3ter.list_transactions(balance.id))
+        holds = held.now(summary, rows, now).amount
+        found = []
+        if holds:
+            amount = money.shown(holds, balance.currency)
+            found.append(
+                Objection(EXPIRES_CREDIT, f"it holds {amount}, which would expire at once")
+                if expires
+                else Objection(HOLDS_CREDIT, f"it holds {amount}, and m3ter would lose it with its whole history")
+            )
+        if expires:
+            return found
+        credits, fees = m3ter.list_transaction_schedules(balance.id), m3ter.list_charge_schedules(balance.id)
+        runs = {**{one.code: one.next_run for one in credits}, **{one.code: one.next_run for one in fees}}
+        if running := [code for code, next_run in runs.items() if next_run is not None]:
+            found.append(Objection(HAS_SCHEDULES, f"these schedules of it still run: {', '.join(running)}"))
+        charges = m3ter.list_charges(account_id=balance.account_id, entity_id=balance.id)
+        if unbilled := [one.code for one in charges if one.bill_id is None]:
+            found.append(Objection(HAS_CHARGES, f"these charges of it are on no bill yet: {', '.join(unbilled)}"))
+        return found
+
+
+def as_json(change: Change) -> dict[str, Any]:
+    """The change as the command line and scripts see it; the keys are stable, amounts are texts in major units."""
+    return {
+        "action": change.action,
+        "kind": change.kind,
+        "id": change.id,
+        "title": change.title,
+        "fields": _readable(change.fields),
+        "before": _readable(change.before),
+        "objections": [{"code": one.code, "text": one.text} for one in change.objections],
+        "remarks": list(change.remarks),
+    }
+
+
+def _many(number: int, what: str) -> str:
+    return f"The {number} {what}s" if number != 1 else f"The one {what}"
