@@ -10,6 +10,7 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
 from connector import catch_up, inbox, jobs, leases, pauses, syncs
+from connector.balances import watching
 from connector.bills import approvals
 from connector.errors import ConnectorError
 from connector.services import Services
@@ -70,6 +71,8 @@ PERIODIC = (
     Periodic("poll bills", lambda services: services.settings.bill_poll_seconds, poll_bills),
     # When each provider is asked stands in its pause.
     Periodic("probe", lambda services: services.settings.sweep_seconds, pauses.probe),
+    # When each balance is looked at stands in its watch.
+    Periodic("watch balances", lambda services: services.settings.sweep_seconds, watching.check),
     Periodic("sweep", lambda services: services.settings.sweep_seconds, sweep),
 )
 

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from connector import inbox, mirror, syncs, transfers
 from connector.balances.making import sync_balance_request
+from connector.balances.watching import sync_balance_watch
 from connector.bills import approvals, final
 from connector.bills.push import sync_bill
 from connector.bills.receipts import sync_receipt
@@ -26,6 +27,7 @@ KINDS: dict[str, Work] = {
     "bill": sync_bill,
     "receipt": sync_receipt,
     "balance_request": sync_balance_request,
+    "balance_watch": sync_balance_watch,
 }
 
 

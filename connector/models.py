@@ -459,6 +459,57 @@ class BalanceRequest(Base):
     finished_at: Mapped[datetime | None]
 
 
+class BalanceWatch(Base):
+    """A balance that somebody wants to hear of when it holds less than `threshold`, in `currency`, which is its own.
+
+    `credit` is what it is then topped up with by itself, None for not at all; `price` in `price_currency` is what is charged
+    for that (None: as much as is credited, in its own currency), and the caps hold for a calendar month.
+    """
+
+    __tablename__ = "balance_watches"
+    __table_args__ = (
+        UniqueConstraint("connection", "balance_id"),
+        Index("ix_balance_watches_due", "connection", "next_check_at"),
+    )
+
+    connection: Mapped[str]
+    balance_id: Mapped[str]
+    account_id: Mapped[str]
+    currency: Mapped[str]
+    threshold: Mapped[Decimal]
+    credit: Mapped[Decimal | None]
+    price: Mapped[Decimal | None]
+    price_currency: Mapped[str | None]
+    free: Mapped[bool]
+    transaction_type_id: Mapped[str | None]
+    cap_credit: Mapped[Decimal | None]
+    cap_number: Mapped[int | None]
+    enabled: Mapped[bool]
+    # What it last came to, and with how much in the balance: a change of either is worth another look.
+    state: Mapped[str]
+    state_since: Mapped[datetime]
+    last_held: Mapped[Decimal | None]
+    next_check_at: Mapped[datetime]
+    made_by: Mapped[str]
+    made_at: Mapped[datetime]
+
+
+class BalanceReading(Base):
+    """What a watched balance held at a moment: kept when it has changed, else once a day."""
+
+    __tablename__ = "balance_readings"
+    __table_args__ = (UniqueConstraint("connection", "balance_id", "at"),)
+
+    connection: Mapped[str]
+    balance_id: Mapped[str]
+    at: Mapped[datetime]
+    held: Mapped[Decimal]
+    total_credit: Mapped[Decimal]
+    total_debit: Mapped[Decimal]
+    consumed: Mapped[Decimal]
+    expired: Mapped[Decimal]
+
+
 class AuditEntry(Base):
     """What a person did, and why."""
 

@@ -5,7 +5,7 @@ a hundred, also those to which ISO 4217 gives three decimals.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import ROUND_HALF_EVEN, Decimal, localcontext
 from typing import Any
 
@@ -80,10 +80,22 @@ def to_major(minor: int, decimals: int) -> Decimal:
 
 def shown(value: Decimal, currency: str) -> str:
     """The amount as a person reads it: exact, with at least the decimals that its currency usually has."""
-    decimals = 0 if currency in ZERO_DECIMAL_CURRENCIES | UNSETTLED_CURRENCIES else 2
+    decimals = usual_decimals(currency)
     whole, _, fraction = format(value, "f").partition(".")
     fraction = fraction.rstrip("0").ljust(decimals, "0")
     return f"{whole}.{fraction} {currency}" if fraction else f"{whole} {currency}"
+
+
+def usual_decimals(currency: str) -> int:
+    """How many decimals people write amounts of the currency with; nothing is invoiced by it."""
+    return 0 if currency in ZERO_DECIMAL_CURRENCIES | UNSETTLED_CURRENCIES else 2
+
+
+def total(values: Iterable[Decimal]) -> Decimal:
+    """The exact sum, in whatever order the values come."""
+    with localcontext() as context:
+        context.prec = PRECISION
+        return sum(values, Decimal(0))
 
 
 def product(units: Decimal, unit_price: Decimal) -> Decimal:

@@ -233,6 +233,13 @@ class Settings(BaseModel):
     )
     bill_poll_seconds: int = Field(300, ge=5, description="the clock asks m3ter for approved bills this often")
     bill_poll_days: int = Field(45, ge=1, description="how far back, by bill date, approved bills are asked for")
+    balance_check_seconds: int = Field(
+        3600, ge=5, description="the clock looks this often at each balance that is watched"
+    )
+    balance_history_days: int = Field(
+        90, ge=1, le=3650, description="how many days of draw-down the forecast of a balance is worked out from"
+    )
+    balance_suggest_days: int = Field(30, ge=1, le=3650, description="how many days a suggested top-up should last")
     recheck_seconds: int = Field(600, ge=5, description="waiting work looks again this often, even if nothing woke it")
     max_attempts: int = Field(12, ge=1, description="failed tries before a sync parks")
     max_crashes: int = Field(5, ge=1, description="worker deaths at one sync before it parks")

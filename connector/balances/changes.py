@@ -416,8 +416,7 @@ class _Against:
         expires = action == UPDATE and new_last < last and new_last <= now
         if action == UPDATE and not expires:
             return []
-        summary, rows = m3ter.transaction_summary(balance.id), list(m3ter.list_transactions(balance.id))
-        holds = held.now(summary, rows, now).amount
+        holds = held.standing(balance, m3ter.list_transactions(balance.id), now).held
         found = []
         if holds:
             amount = money.shown(holds, balance.currency)

@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
+from connector import money
 from connector.balances import drift, held, requests
 from connector.balances.changes import price_of
 from connector.balances.drafts import CHARGE, CHARGE_SCHEDULE, TRANSACTION, TRANSACTION_SCHEDULE
 from connector.balances.drift import Finding, There
-from connector.balances.held import Held
+from connector.balances.held import Standing
 from connector.balances.making import reference_in
 from connector.balances.requests import DONE, PAYS, WITHDRAWN
 from connector.clients.m3ter_balance_objects import (
@@ -40,12 +42,15 @@ class Booked:
 class Overview:
     """All that there is to see of a balance; amounts are in its currency, those of charges in their own.
 
-    `summary` is m3ter's, `held` is worked out here. Transactions are newest first, by when they count.
+    `summary` is m3ter's, `stands` is worked out here, and `disagreements` are sentences on where the two differ. `to_come` is
+    the sum of the transactions that count later. Transactions are newest first, by when they count.
     """
 
     balance: Balance
     summary: BalanceSummary
-    held: Held
+    stands: Standing
+    to_come: Decimal
+    disagreements: tuple[str, ...]
     transactions: tuple[Booked, ...]
     charges: tuple[tuple[Charge, BalanceRequest | None], ...]
     transaction_schedules: tuple[TransactionSchedule, ...]
@@ -56,7 +61,7 @@ class Overview:
 
 def of(services: Services, connection: str, balance: Balance) -> Overview:
     """The balance as it is now; reads m3ter, changes nothing."""
-    there = drift.read(services, connection, balance)
+    there, now = drift.read(services, connection, balance), services.now()
     summary = services.connection(connection).m3ter.balance_billing.transaction_summary(balance.id)
     with services.reading() as db:
         asked = requests.listed(db, connection, balance_id=balance.id, limit=drift.MANY)
@@ -66,7 +71,9 @@ def of(services: Services, connection: str, balance: Balance) -> Overview:
     return Overview(
         balance,
         summary,
-        held.now(summary, there.transactions, services.now()),
+        held.standing(balance, there.transactions, now),
+        money.total(one.amount for one in there.transactions if held.applied_at(balance, one) > now),
+        tuple(held.disagreements(balance, there.transactions, summary)),
         tuple(_booked(one, there, by_key, charges) for one in _newest_first(there.transactions)),
         tuple((one, made.get((CHARGE, one.id))) for one in there.charges),
         tuple(there.transaction_schedules),
@@ -224,9 +231,9 @@ def as_json(seen: Overview) -> dict[str, Any]:
             "expired": _text(summary.expired),
         },
         "held": {
-            "now": _text(seen.held.amount),
-            "to_come": _text(seen.held.to_come),
-            "summary_agrees": seen.held.agrees,
+            "now": _text(seen.stands.held),
+            "to_come": _text(seen.to_come),
+            "disagreements": list(seen.disagreements),
         },
         "transactions": [
             transaction_as_json(one.transaction)

@@ -92,15 +92,12 @@ def _text(desk: Desk, seen: Overview, limit: int) -> list[Any]:
         f"Balance {balance.code}, {balance.name}, of {desk.customer(balance.account_id)}",
         f"Id {balance.id}; in {currency}; from {desk.shown(balance.start)} until {desk.shown(balance.end)} ({desk.zone})"
         + _rollover(desk, balance),
-        f"Held now: {money.shown(seen.held.amount, currency)}, worked out as the sum of the transactions that count by now, "
+        f"Held now: {money.shown(seen.stands.held, currency)}, worked out as the sum of the transactions that count by now, "
         "less what has expired",
     ]
-    if seen.held.to_come:
-        text.append(f"To come: {money.shown(seen.held.to_come, currency)} of transactions that count later")
-    if seen.held.agrees is False:
-        text.append(
-            "m3ter's summary does not add up to its own transactions: compare the two before you rely on either."
-        )
+    if seen.to_come:
+        text.append(f"To come: {money.shown(seen.to_come, currency)} of transactions that count later")
+    text += [f"Look at this before you rely on either: {sentence}." for sentence in seen.disagreements]
     text.append(table("m3ter's summary", ["credits", "debits", "first credit", "consumed", "in the rollover", "expired"],
                       [_summary(seen)]))  # fmt: skip
     tables = (
