@@ -14,11 +14,11 @@ ROOT = Path(connector.__file__).parent
 # From the bottom to the top: a module imports only from layers below its own. A package stands for all its modules, which
 # may import each other.
 LAYERS = (
-    ("errors", "money", "codes", "database"),
+    ("errors", "money", "codes", "database", "spreadsheet", "throttle"),
     ("settings", "models", "embedded"),
     ("clients", "logs", "audit", "inbox", "migrations"),
     ("services", "days", "transfers"),
-    ("mirror", "pauses"),
+    ("mirror", "pauses", "access", "explain"),
     ("syncs", "leases", "catch_up"),
     ("mappings", "scope"),
     ("catalogue", "setup_catalogue", "account_plans", "customers", "mapping_files", "mapping_pull"),
@@ -27,6 +27,7 @@ LAYERS = (
     ("subscriptions", "bills"),
     ("handlers",),
     ("jobs",),
+    ("actions",),
     ("clock", "web"),
     ("demo",),
     ("cli",),

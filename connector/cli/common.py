@@ -96,8 +96,8 @@ def connection_option(command: Command) -> Command:
     )(command)
 
 
-def wire() -> Services:
+def wire(*, needs_connection: bool = True) -> Services:
     """Services for this process from its settings; raises Misconfigured."""
-    loaded = settings.load()
+    loaded = settings.load(needs_connection=needs_connection)
     logs.configure(loaded)
     return services.build(loaded)
