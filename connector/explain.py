@@ -47,3 +47,8 @@ def calls(made_calls: Iterable[dict[str, Any]]) -> list[str]:
         made[said(call)] += 1
         spent[said(call)] += round(call["milliseconds"])
     return [f"{one}{f' × {number}' if number > 1 else ''}, {spent[one]} ms" for one, number in made.items()]
+
+
+def printable(text: str) -> str:
+    """The text without what could steer a terminal or cannot be written."""
+    return "".join(one if one.isprintable() or one == "\n" else ascii(one)[1:-1] for one in text)

@@ -8,7 +8,7 @@ import click
 from connector import actions, audit, catch_up, inbox, syncs
 from connector.cli.common import connection_option, output, table, wire
 from connector.cli.syncs import ROW
-from connector.explain import moment
+from connector.explain import moment, printable
 from connector.models import InboxEvent, QuarantinedBody
 
 COLUMNS = ["id", "received_at", "source", "event_type", "status", "reason"]
@@ -72,13 +72,8 @@ def show_event(inbox_id: int, with_body: bool, connection: str) -> Any:
         # Decimals become texts, so that they keep their digits.
         document["body"] = inbox.read_json(row.body)
         written = json.dumps(document["body"], indent=2, ensure_ascii=False, default=str)
-        text.append(_printable(written))
+        text.append(printable(written))
     return document, text
-
-
-def _printable(text: str) -> str:
-    """The text without what could steer a terminal or cannot be written."""
-    return "".join(one if one.isprintable() or one == "\n" else ascii(one)[1:-1] for one in text)
 
 
 @events_group.command("replay")
@@ -134,7 +129,7 @@ def list_quarantine(with_body: bool, limit: int, connection: str) -> Any:
 
 
 def _quarantined(row: QuarantinedBody, *, with_body: bool) -> dict[str, Any]:
-    shown = {"body": _printable(row.body.decode("utf-8", "backslashreplace"))} if with_body else {}
+    shown = {"body": printable(row.body.decode("utf-8", "backslashreplace"))} if with_body else {}
     return {
         "id": row.id,
         "source": row.source,

@@ -19,7 +19,6 @@ from connector.services import Services
 ROW = click.IntRange(1, 2**63 - 1)
 # What `show` prints of a list before it says how much more there is.
 LINES, EARLIER = 8, 5
-HELD_BACK = ("parked", "waiting", "pending")
 
 
 @click.group("syncs")
@@ -168,7 +167,7 @@ def _clock(text: str) -> str:
 @syncs_group.command("retry")
 @click.argument("sync_id", type=ROW, nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="All that the filters name, instead of some by their ids.")
-@click.option("--status", type=click.Choice(HELD_BACK), default="parked", show_default=True, help="With --all.")
+@click.option("--status", type=click.Choice(syncs.HELD_BACK), default="parked", show_default=True, help="With --all.")
 @_filters
 @click.option("--limit", default=1000, show_default=True, type=click.IntRange(1, 10_000), help="With --all.")
 @connection_option
@@ -233,7 +232,7 @@ def _retry_many(services: Services, rows: Sequence[Sync], limit: int, *, dry_run
     """The oldest of these that are held back, each queued once however often it is asked for."""
     now = services.now()
     held_back = [
-        row for row in rows if row.status in HELD_BACK and (row.status != "pending" or row.next_attempt_at > now)
+        row for row in rows if row.status in syncs.HELD_BACK and (row.status != "pending" or row.next_attempt_at > now)
     ]
     chosen = held_back[:limit]
     counts = Counter((row.kind, row.cause) for row in held_back)
