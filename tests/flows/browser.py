@@ -8,6 +8,7 @@ from flask import Flask
 from werkzeug.test import TestResponse
 
 from connector import access
+from connector.models import User
 from connector.services import Services
 from connector.web.app import create_app
 
@@ -16,9 +17,14 @@ PASSWORD = "correct horse battery"
 PASSWORD_HASH = access.HASHER.hash(PASSWORD)
 
 
-def add_user(services: Services, name: str, role: str, password: str = PASSWORD) -> None:
-    """Somebody who may log in."""
-    access.add(services, name, role, password, "test")
+def add_user(services: Services, name: str, role: str) -> None:
+    """Somebody who may log in with PASSWORD."""
+    with services.transaction() as db:
+        db.add(
+            User(
+                name=name, password_hash=PASSWORD_HASH, role=role, enabled=True, generation=1, created_at=services.now()
+            )
+        )
 
 
 class Browser:
@@ -33,7 +39,9 @@ class Browser:
     def get(self, path: str, **options: Any) -> TestResponse:
         return self._seen(self.client.get(f"/console{path}", base_url=f"http://{self.host}", **options))
 
-    def post(self, path: str, fields: dict[str, str] | None = None, *, csrf: bool = True, **options: Any) -> TestResponse:
+    def post(
+        self, path: str, fields: dict[str, str] | None = None, *, csrf: bool = True, **options: Any
+    ) -> TestResponse:
         """Send a form; with the token of the last page, as its hidden field would."""
         data = ({"csrf": self.token} if csrf else {}) | (fields or {})
         options.setdefault("headers", {"Origin": f"http://{self.host}", "Sec-Fetch-Site": "same-origin"})
@@ -43,6 +51,7 @@ class Browser:
         found = re.search(r'name="csrf" value="([^"]+)"', answer.text)
         if found:
             self.token = html.unescape(found[1])
+        answer.close()
         return answer
 
     def log_in(self, name: str, password: str = PASSWORD, **options: Any) -> TestResponse:

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 
 def moment(at: datetime | None) -> Markup | str:
@@ -29,4 +29,13 @@ def money(amount: Decimal | str, currency: str) -> Markup:
     return Markup('<span class="money">{}&nbsp;{}</span>').format(f"{Decimal(amount):,f}", currency)
 
 
-FILTERS = {"moment": moment, "span": span, "money": money}
+def words(text: str | None) -> Markup:
+    """A sentence with the commands in it, which stand between backticks, as code."""
+    parts = (text or "").split("`")
+    # Between each pair of backticks is code; a last one without its pair is a backtick.
+    whole = len(parts) if len(parts) % 2 else len(parts) - 1
+    said = [Markup("<code>{}</code>").format(part) if n % 2 else escape(part) for n, part in enumerate(parts[:whole])]
+    return Markup("").join([*said, *(escape(f"`{part}") for part in parts[whole:])])
+
+
+FILTERS = {"moment": moment, "span": span, "money": money, "words": words}

@@ -10,7 +10,7 @@ from flask.typing import ResponseReturnValue
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from connector import actions, explain, inbox, lookup
+from connector import actions, explain, inbox, lookup, pauses
 from connector.bills import preview
 from connector.errors import ConnectorError
 from connector.handlers import KINDS
@@ -74,11 +74,13 @@ def show(sync_id: int) -> ResponseReturnValue:
             select(Attempt).where(Attempt.sync_id == sync_id).order_by(Attempt.id.desc()).limit(20)
         ).all()
         opener = inbox.opener_of(db, row)
+        held_by = pauses.holding(db, row) if row.status in OPEN else []
     return render_template(
         "sync.html",
         row=row,
         tries=tries,
         opener=opener,
+        held_by=held_by,
         next_run=explain.next_run(row, services().now()),
         can_retry=_is_held_back(row),
         can_skip=row.status in ("parked", "waiting"),
@@ -169,6 +171,8 @@ def _confirm_all(chosen: Filter, rows: list[Sync], *, changed: bool = False) -> 
         seen=_fingerprint(bills),
         chosen=_given(chosen),
         changed=changed,
+        batch=BATCH,
+        most_bills=BILLS,
     )
 
 
