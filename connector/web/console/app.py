@@ -131,6 +131,9 @@ def _to_login() -> ResponseReturnValue:
     if "user" in session:
         forms.forget()
         flash("Your session is over. Log in again.", "warning")
+    elif request.method == "GET" and request.headers.get("Sec-Fetch-Site") == "cross-site":
+        # A link in a chat or a mail: the browser keeps our cookie back until a page of ours asks for the same.
+        return _page("from_elsewhere.html", 200)
     if request.method == "GET":
         session["next"] = request.script_root + request.full_path.rstrip("?")
     return redirect(url_for("login"), 303)
