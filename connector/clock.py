@@ -9,7 +9,7 @@ import structlog
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
-from connector import catch_up, inbox, jobs, leases, pauses, syncs
+from connector import catch_up, inbox, jobs, leases, pauses, polls, syncs
 from connector.balances import watching
 from connector.bills import approvals
 from connector.errors import ConnectorError
@@ -50,6 +50,7 @@ def poll_bills(services: Services) -> None:
         except ConnectorError as error:
             log.warning("approved bills could not be read", connection=name, error=str(error)[:300])
         else:
+            _read_through(services, name, polls.BILLS)
             log.info("approved bills read", connection=name, opened=opened)
 
 
@@ -61,9 +62,15 @@ def catch_up_events(services: Services) -> None:
         except ConnectorError as error:
             log.warning("events could not be read", connection=name, error=str(error)[:300])
         else:
+            _read_through(services, name, polls.EVENTS)
             log.info("events read", connection=name, missed=found)
             if found:
                 jobs.ring(services.redis)
+
+
+def _read_through(services: Services, connection: str, what: str) -> None:
+    with services.transaction() as db:
+        polls.note(db, connection, what, services.now())
 
 
 PERIODIC = (

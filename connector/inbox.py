@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, func, select, update
+from sqlalchemy import ColumnElement, delete, func, literal, select, update
 from sqlalchemy.orm import Session, defer
 
 from connector.database import insert
@@ -200,20 +200,23 @@ def has_new(db: Session) -> bool:
 
 def listed(
     db: Session,
-    connection: str,
+    connection: str | None,
     *,
     status: str | None = None,
     event_type: str | None = None,
     source: str | None = None,
     event_id: str | None = None,
+    before: int | None = None,
     limit: int,
 ) -> list[InboxEvent]:
-    """The newest events like this, without their bodies."""
-    wanted = [InboxEvent.connection == connection]
+    """The newest events like this, of all connections where none is named, without their bodies; older than row `before`."""
+    wanted: list[ColumnElement[bool]] = [] if before is None else [InboxEvent.id < before]
     wanted += [
         column == value
         for column, value in (
-            (InboxEvent.status, status),
+            (InboxEvent.connection, connection),
+            # Written out: an index of some rows only is not found by a parameter.
+            (InboxEvent.status, status and literal(status, literal_execute=True)),
             (InboxEvent.event_type, event_type),
             (InboxEvent.source, source),
             (InboxEvent.event_id, event_id),

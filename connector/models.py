@@ -14,6 +14,7 @@ OPEN = ("pending", "running", "waiting", "parked")
 ALWAYS = datetime(1970, 1, 1, tzinfo=UTC)
 # Written out and not as parameters: PostgreSQL finds a partial index only by a condition that it can read.
 IS_OPEN = text("status IN ('pending', 'running', 'waiting', 'parked')")
+IS_LEFT = text("status IN ('ignored', 'failed')")
 
 
 class Base(DeclarativeBase):
@@ -52,6 +53,8 @@ class InboxEvent(Base):
     __table_args__ = (
         UniqueConstraint("connection", "source", "event_id"),
         Index("ix_inbox_new", "id", sqlite_where=text("status = 'new'"), postgresql_where=text("status = 'new'")),
+        # For those who look for what nobody acted on, among millions of rows that are done.
+        Index("ix_inbox_left", "status", "id", sqlite_where=IS_LEFT, postgresql_where=IS_LEFT),
     )
 
     connection: Mapped[str]
@@ -132,6 +135,8 @@ class Sync(Base):
         ),
         Index("ix_syncs_due", "next_attempt_at", sqlite_where=IS_OPEN, postgresql_where=IS_OPEN),
         Index("ix_syncs_wakes_on", "connection", "wakes_on", sqlite_where=IS_OPEN, postgresql_where=IS_OPEN),
+        Index("ix_syncs_status", "status", "id"),
+        Index("ix_syncs_subject", "subject"),
     )  # fmt: skip
 
     connection: Mapped[str]
@@ -521,3 +526,20 @@ class AuditEntry(Base):
     connection: Mapped[str]
     subject: Mapped[str]
     detail: Mapped[dict[str, Any]]
+
+
+class User(Base):
+    """A person who may log in to the console, and what they may do there."""
+
+    __tablename__ = "users"
+    __table_args__ = (UniqueConstraint("name"),)
+
+    name: Mapped[str]
+    password_hash: Mapped[str]
+    # viewer, operator or admin.
+    role: Mapped[str]
+    enabled: Mapped[bool]
+    # Rises whenever all sessions of the user end; a session carries the one that it began with.
+    generation: Mapped[int]
+    created_at: Mapped[datetime]
+    logged_in_at: Mapped[datetime | None]

@@ -64,6 +64,17 @@ def of_connection(db: Session, connection: str) -> list[Pause]:
     return list(db.scalars(select(Pause).where(Pause.connection == connection).order_by(Pause.id)))
 
 
+def holding(db: Session, sync: Sync) -> list[Pause]:
+    """The pauses that hold just this sync back."""
+    found = of_connection(db, sync.connection)
+    return [one for one in found if (kinds := HOLDS[one.what]) is None or sync.kind in kinds]
+
+
+def to_lift(db: Session, connection: str, *, money: bool) -> list[Pause]:
+    """What a person's word lifts: the pause of money and nothing else, or all but that."""
+    return [one for one in of_connection(db, connection) if (one.what == MONEY) is money]
+
+
 # While a provider is away
 
 

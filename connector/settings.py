@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from connector.errors import Misconfigured
 
@@ -29,6 +29,8 @@ DATABASES = ("sqlite:", "postgresql+psycopg:")
 REDIS_SCHEMES = ("redis:", "rediss:", "unix:")
 # An empty secret would let everybody in who gives none.
 Secret = Annotated[SecretStr, Field(min_length=1)]
+# Whoever guesses what signs the console's sessions is whom they want to be.
+LongSecret = Annotated[SecretStr, Field(min_length=32)]
 
 
 class Connection(BaseModel):
@@ -217,6 +219,21 @@ class Settings(BaseModel):
         None, description="host names the web process answers to, comma separated; unset: all"
     )
     max_body_bytes: int = Field(2**20, ge=1024, description="a larger webhook body gets 413")
+    session_secret: LongSecret | None = Field(
+        None, description="signs the console's sessions, 32 characters or more; unset: there is no console"
+    )
+    session_previous_secret: LongSecret | None = Field(None, description="the old one, while rotating")
+    console_hosts: tuple[str, ...] = Field(
+        (), description="host names that the console answers on, comma separated; unset: this machine's own names only"
+    )
+    console_plain_http: bool = Field(
+        False, description="let the console's cookie travel without HTTPS; only while CONSOLE_HOSTS names this machine"
+    )
+    console_proxies: int = Field(
+        0, ge=0, le=5, description="proxies in front whose word on a client's address is taken, for limiting log-ins"
+    )
+    console_idle_minutes: int = Field(30, ge=1, description="a session that is not used for this long is over")
+    console_session_hours: int = Field(12, ge=1, description="a session is over after this, used or not")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least severity that is logged")
     log_format: Literal["json", "text"] = Field("json", description="`json` or `text`")
 
@@ -250,6 +267,18 @@ class Settings(BaseModel):
 
     connections: dict[str, Connection] = Field(default_factory=dict)
 
+    @field_validator("console_hosts", mode="before")
+    @classmethod
+    def _hosts(cls, value: object) -> object:
+        return [name.strip().lower() for name in value.split(",")] if isinstance(value, str) else value
+
+    @field_validator("console_hosts")
+    @classmethod
+    def _bare_hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(re.fullmatch(r"[a-z0-9.-]+|[0-9a-f:]*:[0-9a-f:.]*", name) for name in value):
+            raise ValueError("must be host names such as connector.internal.example, without port and path")
+        return value
+
     @field_validator("database_url")
     @classmethod
     def _known_database(cls, value: str) -> str:
@@ -273,6 +302,12 @@ class Settings(BaseModel):
                     f"{name!r} must be lower-case letters, digits and hyphens: it stands in the webhook's address"
                 )
         return value
+
+    @model_validator(mode="after")
+    def _no_plain_http_abroad(self) -> "Settings":
+        if self.console_plain_http and not LOCAL_HOSTS.issuperset(self.console_hosts):
+            raise ValueError("CONSOLE_PLAIN_HTTP: only while CONSOLE_HOSTS is unset or names nothing but this machine")
+        return self
 
 
 def load(environ: Mapping[str, str] | None = None, *, needs_connection: bool = True) -> Settings:

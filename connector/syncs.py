@@ -30,6 +30,8 @@ from connector.settings import Settings
 log = structlog.get_logger(__name__)
 
 MONEY_KINDS = pauses.MONEY_KINDS
+# What a retry may let go on; of what is pending, only what has been put off.
+HELD_BACK = ("parked", "waiting", "pending")
 RETRY_BASE_SECONDS = 30
 RETRY_CAP_SECONDS = 3600
 ACCESS_RETRY_SECONDS = 300

@@ -1,6 +1,8 @@
 """The imports, read from the source: they point one way, the sandbox stands apart, and few modules touch the outside."""
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -14,19 +16,20 @@ ROOT = Path(connector.__file__).parent
 # From the bottom to the top: a module imports only from layers below its own. A package stands for all its modules, which
 # may import each other.
 LAYERS = (
-    ("errors", "money", "codes", "database"),
+    ("errors", "money", "codes", "database", "spreadsheet", "throttle", "redaction"),
     ("settings", "models", "embedded"),
-    ("clients", "logs", "audit", "inbox", "migrations"),
+    ("clients", "logs", "audit", "inbox", "polls", "migrations"),
     ("services", "days", "transfers"),
-    ("mirror", "pauses"),
+    ("mirror", "pauses", "access", "explain"),
     ("syncs", "leases", "catch_up"),
-    ("mappings", "scope"),
+    ("mappings", "scope", "lookup", "overview"),
     ("catalogue", "setup_catalogue", "account_plans", "customers"),
     ("timelines",),
     ("plan_changes",),
     ("subscriptions", "bills", "balances"),
     ("handlers",),
     ("jobs",),
+    ("actions",),
     ("clock", "web"),
     ("demo",),
     ("cli",),
@@ -112,6 +115,14 @@ def test_only_the_command_line_imports_the_sandbox():
     outside = [module for module in MODULES if module != "connector" and part(module) != "sandbox"]
     users = {module for module in outside if any(part(name) == "sandbox" for name in ours(module))}
     assert users == {"connector.cli.sandbox"}
+
+
+def test_the_receiver_loads_nothing_of_the_console():
+    loaded = (
+        "import sys, connector.web.app; print(*[name for name in sys.modules if 'console' in name or 'argon2' in name])"
+    )
+    done = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True)
+    assert [name for name in done.stdout.split() if not name.startswith("rich")] == []
 
 
 def test_only_services_builds_clients():

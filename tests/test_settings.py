@@ -372,3 +372,27 @@ def test_no_secret_is_in_the_text_of_an_error_whatever_is_wrong_with_it():
         assert CANARY not in str(refused.value)
         assert refused.value.__cause__ is None
         assert refused.value.__context__ is None
+
+
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        pytest.param({"SESSION_SECRET": "x" * 31}, "SESSION_SECRET", id="a short secret"),
+        pytest.param({"CONSOLE_HOSTS": "https://admin.example.com"}, "CONSOLE_HOSTS", id="an address"),
+        pytest.param({"CONSOLE_HOSTS": "admin.example.com:8443"}, "CONSOLE_HOSTS", id="a port"),
+        pytest.param({"CONSOLE_HOSTS": "a.example.com,"}, "CONSOLE_HOSTS", id="a name that is empty"),
+        pytest.param(
+            {"CONSOLE_PLAIN_HTTP": "true", "CONSOLE_HOSTS": "admin.example.com"}, "CONSOLE_PLAIN_HTTP", id="abroad"
+        ),
+        pytest.param({"CONSOLE_PROXIES": "-1"}, "CONSOLE_PROXIES", id="fewer than no proxies"),
+    ],
+)
+def test_console_that_would_not_be_safe_is_refused(environment: dict[str, str], said: str):
+    [fault] = faults(**environment)
+    assert fault.startswith(f"{said}: ")
+    assert "x" * 31 not in fault
+
+
+def test_console_may_speak_plain_http_on_this_machine():
+    loaded = load(CONSOLE_PLAIN_HTTP="true", CONSOLE_HOSTS="Localhost, 127.0.0.1,::1")
+    assert loaded.console_hosts == ("localhost", "127.0.0.1", "::1")

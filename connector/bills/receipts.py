@@ -17,7 +17,7 @@ import jinja2
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
-from connector import money
+from connector import money, spreadsheet
 from connector.bills import ledger
 from connector.bills.ledger import DONE
 from connector.bills.plan import GIVEN, NOTHING
@@ -34,8 +34,6 @@ COLUMNS = (
 )  # fmt: skip
 # Numbers of our own: their minus begins no formula, and a spreadsheet is to count with them.
 AMOUNTS = ("exact", "amount", "part", "charge_amount")
-# What a cell of a spreadsheet may not begin with, lest it be taken for a formula.
-FORMULA = ("=", "+", "-", "@", "'", "\t", "\r")
 
 
 def store(db: Session, connection: str, snapshot: BillSnapshot, now: datetime) -> None:
@@ -274,7 +272,7 @@ def to_csv(receipt: Mapping[str, Any]) -> str:
 
 def _cell(column: str, value: str | None) -> str:
     text = value or ""
-    return f"'{text}" if column not in AMOUNTS and text.startswith(FORMULA) else text
+    return text if column in AMOUNTS else spreadsheet.harmless(text)
 
 
 def to_page(receipt: Mapping[str, Any]) -> str:

@@ -14,6 +14,7 @@ from connector.cli.sandbox import sandbox_group
 from connector.cli.scope import scope_group
 from connector.cli.setup import setup_group
 from connector.cli.syncs import syncs_group
+from connector.cli.users import users_group
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -36,6 +37,7 @@ for command in (
     scope_group,
     setup_group,
     syncs_group,
+    users_group,
     web,
     worker,
 ):

@@ -111,8 +111,8 @@ def attempt_now(services: Services, sync_id: int) -> tuple[dict[str, Any], str]:
     return document, f"{status}: {row.text or ''}" + (f"\nNext: {row.next_step}" if row.next_step else "")
 
 
-def wire() -> Services:
+def wire(*, needs_connection: bool = True) -> Services:
     """Services for this process from its settings; raises Misconfigured."""
-    loaded = settings.load()
+    loaded = settings.load(needs_connection=needs_connection)
     logs.configure(loaded)
     return services.build(loaded)

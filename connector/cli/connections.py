@@ -5,9 +5,8 @@ from typing import Any
 import click
 from sqlalchemy.orm import Session
 
-from connector import audit, pauses
+from connector import actions, audit, pauses
 from connector.cli.common import connection_option, output, table, wire
-from connector.errors import ConnectorError
 from connector.models import Pause
 from connector.services import Connected
 
@@ -64,16 +63,13 @@ def pause_connection(money: bool, reason: str, dry_run: bool, connection: str) -
     """Hold back a connection's work until `connector connections resume`; events and approved bills are read and wait."""
     services = wire()
     services.connection(connection)  # raises for a name that is not there
-    what, now, who = pauses.MONEY if money else pauses.ALL, services.now(), audit.actor()
+    what = pauses.MONEY if money else pauses.ALL
     with services.reading() as db:
         syncs = pauses.held_back(db, connection, what)
     document = {"connection": connection, "what": what, "syncs": syncs, "dry_run": dry_run}
     if dry_run:
         return document, f"{syncs} sync(s) of {connection} would wait."
-    with services.transaction() as db:
-        if not pauses.pause_by_hand(db, connection, what, f"{reason} ({who})", now):
-            raise ConnectorError(f"{connection} is paused already: `connector connections list` says why")
-        audit.note(db, who=who, action="connections pause", connection=connection, subject=what, now=now, reason=reason)
+    actions.pause(services, connection, what, reason, audit.actor())
     return document, f"{connection} is paused; {syncs} sync(s) wait."
 
 
@@ -91,23 +87,12 @@ def resume_connection(money: bool, reason: str | None, dry_run: bool, connection
         raise click.UsageError("--money needs --reason: say what you have compared.")
     services = wire()
     services.connection(connection)
-    now, who = services.now(), audit.actor()
     with services.reading() as db:
-        found = [one for one in pauses.of_connection(db, connection) if (one.what == pauses.MONEY) is money]
+        found = pauses.to_lift(db, connection, money=money)
         lifted = [_pause(db, one) for one in found]
-    if not found:
-        raise ConnectorError(f"{'money of ' if money else ''}{connection} is not paused")
-    document = {"connection": connection, "lifted": lifted, "dry_run": dry_run}
     names = ", ".join(one.what for one in found)
-    if dry_run:
+    document = {"connection": connection, "lifted": lifted, "dry_run": dry_run}
+    if found and dry_run:
         return document, f"The pause of {connection} ({names}) would be lifted."
-    if money:
-        pauses.accept_database(services, connection)  # first: the next bill would switch money off again
-    with services.transaction() as db:
-        for one in found:
-            pauses.lift(db, connection, one.what, now)
-            audit.note(
-                db, who=who, action="connections resume", connection=connection, subject=one.what, now=now,
-                reason=reason, paused_for=one.text,
-            )  # fmt: skip
+    actions.resume(services, connection, money=money, reason=reason, who=audit.actor())
     return document, f"{connection} goes on ({names})."

@@ -5,9 +5,10 @@ from typing import Any
 
 import click
 
-from connector import audit, catch_up, inbox, jobs, syncs
+from connector import actions, audit, catch_up, inbox, syncs
 from connector.cli.common import connection_option, output, table, wire
-from connector.cli.syncs import ROW, moment
+from connector.cli.syncs import ROW
+from connector.explain import moment, printable
 from connector.models import InboxEvent, QuarantinedBody
 
 COLUMNS = ["id", "received_at", "source", "event_type", "status", "reason"]
@@ -71,13 +72,8 @@ def show_event(inbox_id: int, with_body: bool, connection: str) -> Any:
         # Decimals become texts, so that they keep their digits.
         document["body"] = inbox.read_json(row.body)
         written = json.dumps(document["body"], indent=2, ensure_ascii=False, default=str)
-        text.append(_printable(written))
+        text.append(printable(written))
     return document, text
-
-
-def _printable(text: str) -> str:
-    """The text without what could steer a terminal or cannot be written."""
-    return "".join(one if one.isprintable() or one == "\n" else ascii(one)[1:-1] for one in text)
 
 
 @events_group.command("replay")
@@ -95,7 +91,6 @@ def replay_events(
     if bool(inbox_id) == bool(status or event_type):
         raise click.UsageError("Name the events by their ids, or choose them by --status or --type.")
     services = wire()
-    now, who = services.now(), audit.actor()
     with services.reading() as db:
         rows, matched = inbox.to_replay(
             db, connection, inbox_ids=inbox_id, status=status, event_type=event_type, limit=limit
@@ -103,18 +98,7 @@ def replay_events(
     found = [_as_json(row) for row in rows]
     replayed: list[int] = []
     if found and not dry_run:
-        with services.transaction() as db:
-            replayed = inbox.replay(db, connection, [row.id for row in rows])
-            audit.note(
-                db,
-                who=who,
-                action="events replay",
-                connection=connection,
-                subject=f"{len(replayed)} events",
-                now=now,
-                inbox_ids=replayed,
-            )
-        jobs.ring(services.redis)
+        replayed = actions.replay(services, connection, [row.id for row in rows], audit.actor())
     document = {"matched": matched, "replayed": len(replayed), "dry_run": dry_run, "events": found}
     return document, _replay_text(document)
 
@@ -145,7 +129,7 @@ def list_quarantine(with_body: bool, limit: int, connection: str) -> Any:
 
 
 def _quarantined(row: QuarantinedBody, *, with_body: bool) -> dict[str, Any]:
-    shown = {"body": _printable(row.body.decode("utf-8", "backslashreplace"))} if with_body else {}
+    shown = {"body": printable(row.body.decode("utf-8", "backslashreplace"))} if with_body else {}
     return {
         "id": row.id,
         "source": row.source,

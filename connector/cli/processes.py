@@ -13,7 +13,7 @@ from connector import embedded, jobs, logs, settings
 from connector.cli.common import output, wire
 from connector.cli.database import upgrade_tables
 from connector.database import make_engine
-from connector.demo.stage import SANDBOX_CREDENTIALS
+from connector.demo.stage import SANDBOX_CREDENTIALS, console_settings
 
 STATE_FOLDER = Path("var")
 # A sender that never ends its request holds up a stop no longer than this; what was not answered is sent again.
@@ -89,6 +89,8 @@ def run() -> Any:
         if found.redis_url is None:
             environment["REDIS_URL"] = until_stopped.enter_context(embedded.redis_server(STATE_FOLDER / "redis"))
         manager = Manager(Printer(sys.stderr))
+        if found.session_secret is None and not found.console_hosts:
+            environment |= console_settings()
         if not found.connections:
             environment |= SANDBOX_SETTINGS
             manager.add_process("sandbox", SANDBOX_COMMAND.format(found.web_port), env=environment)

@@ -1,24 +1,24 @@
 """`connector syncs …`"""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
 import click
 from sqlalchemy import ColumnElement, select
 
-from connector import audit, inbox, jobs, syncs
+from connector import actions, audit, explain, inbox, syncs
 from connector.cli.common import connection_option, output, table, wire
 from connector.errors import ConnectorError
-from connector.models import OPEN, Attempt, Sync
+from connector.explain import moment
+from connector.models import Attempt, Sync
 from connector.services import Services
 
 # A number that every database takes for one of a row.
 ROW = click.IntRange(1, 2**63 - 1)
 # What `show` prints of a list before it says how much more there is.
 LINES, EARLIER = 8, 5
-HELD_BACK = ("parked", "waiting", "pending")
 
 
 @click.group("syncs")
@@ -122,26 +122,9 @@ def _attempt(row: Attempt) -> dict[str, Any]:
 
 
 def _next(row: Sync, now: datetime) -> str:
-    """When the sync is tried again by itself, and what would bring that forward."""
-    if row.status not in OPEN:
-        return "not any more: a new event about the subject opens a new sync"
-    if row.status == "running":
-        again = ", and once more after that, since something arrived meanwhile" if row.again else ""
-        return f"it is running; should its worker die, another takes over at {moment(row.lease_until)}{again}"
-    wakes = f"as soon as there is {_wish(row.wakes_on)}" if row.wakes_on else None
-    if row.status == "parked":
-        return f"{wakes or 'not by itself'}, or with `connector syncs retry {row.id}`"
-    due = f"at {moment(row.next_attempt_at)}" if row.next_attempt_at > now else "as soon as a worker is free"
-    return ", or ".join(filter(None, (due, wakes)))
-
-
-def _wish(key: str) -> str:
-    """What a sync waits for, in words."""
-    kind, _, name = key.partition(":")
-    if kind == "invoice":
-        return f"a pending invoice of subscription {name}"
-    table_name, _, record = name.partition(":")
-    return f"a mapping of {table_name} {record}" if record else "another mapping of a charge item price"
+    """When the sync is tried again, by itself or by hand."""
+    by_hand = f", or with `connector syncs retry {row.id}`" if row.status == "parked" else ""
+    return explain.next_run(row, now) + by_hand
 
 
 def _whole(one: dict[str, Any], *, said: str | None, cut: int | None) -> list[str]:
@@ -153,23 +136,10 @@ def _whole(one: dict[str, Any], *, said: str | None, cut: int | None) -> list[st
         ("Wanted", one["wanted"]),
         ("Found", one["found"]),
         ("Did", one["did"]),
-        ("Calls", _calls(one["calls"])),
+        ("Calls", explain.calls(one["calls"])),
     ):
         lines += [f"  {name}", *_cut([f"    · {one}" for one in sentences], cut)] if sentences else [f"  {name}: –"]
     return lines
-
-
-def _calls(calls: Iterable[dict[str, Any]]) -> list[str]:
-    """Each call once in its order of first mention, with how often it was made and how long that took in all."""
-
-    def said(call: dict[str, Any]) -> str:
-        return f"{call['provider']} {call['method']} {call['path']} → {call['status'] or call['error']}"
-
-    made, spent = Counter[str](), Counter[str]()
-    for call in calls:
-        made[said(call)] += 1
-        spent[said(call)] += round(call["milliseconds"])
-    return [f"{one}{f' × {number}' if number > 1 else ''}, {spent[one]} ms" for one, number in made.items()]
 
 
 def _line(one: dict[str, Any]) -> str:
@@ -190,11 +160,6 @@ def facts(pairs: Sequence[tuple[str, str | None]]) -> list[str]:
     return [f"{name:{max(len(one) for one, _ in there)}}  {value}" for name, value in there]
 
 
-def moment(at: datetime | None) -> str | None:
-    """A time for a person."""
-    return f"{at:%Y-%m-%d %H:%M:%S} UTC" if at else None
-
-
 def _clock(text: str) -> str:
     return str(moment(datetime.fromisoformat(text)))
 
@@ -202,7 +167,7 @@ def _clock(text: str) -> str:
 @syncs_group.command("retry")
 @click.argument("sync_id", type=ROW, nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="All that the filters name, instead of some by their ids.")
-@click.option("--status", type=click.Choice(HELD_BACK), default="parked", show_default=True, help="With --all.")
+@click.option("--status", type=click.Choice(syncs.HELD_BACK), default="parked", show_default=True, help="With --all.")
 @_filters
 @click.option("--limit", default=1000, show_default=True, type=click.IntRange(1, 10_000), help="With --all.")
 @connection_option
@@ -245,7 +210,7 @@ def _retry_one(services: Services, sync_id: int, *, dry_run: bool) -> Any:
         raise ConnectorError(f"there is no sync {sync_id}")
     if dry_run:
         return {"id": sync_id, "status": row.status, "dry_run": True}, f"{row.kind} {row.subject} is {row.status}."
-    [became] = _retry(services, [row]).values()
+    [became] = actions.retry(services, [row], audit.actor()).values()
     said = {
         "queued": "queued",
         "already queued": "queued already",
@@ -267,7 +232,7 @@ def _retry_many(services: Services, rows: Sequence[Sync], limit: int, *, dry_run
     """The oldest of these that are held back, each queued once however often it is asked for."""
     now = services.now()
     held_back = [
-        row for row in rows if row.status in HELD_BACK and (row.status != "pending" or row.next_attempt_at > now)
+        row for row in rows if row.status in syncs.HELD_BACK and (row.status != "pending" or row.next_attempt_at > now)
     ]
     chosen = held_back[:limit]
     counts = Counter((row.kind, row.cause) for row in held_back)
@@ -286,25 +251,9 @@ def _retry_many(services: Services, rows: Sequence[Sync], limit: int, *, dry_run
         by_cause = [[one["kind"], one["cause"], one["syncs"]] for one in document["by_cause"]]
         text = [table("By cause", ["kind", "cause", "syncs"], by_cause), _table("Would be retried", document["syncs"])]
         return document, [*text, f"{len(chosen)} sync(s) would be retried.{left}"]
-    document["became"] = _retry(services, chosen)
+    document["became"] = actions.retry(services, chosen, audit.actor())
     queued = sum(became == "queued" for became in document["became"].values())
     return document, f"{queued} sync(s) queued.{left}"
-
-
-def _retry(services: Services, rows: Sequence[Sync]) -> dict[int, str]:
-    """What became of each, with an audit note; those that are due now are queued."""
-    now, who = services.now(), audit.actor()
-    became = {}
-    with services.transaction() as db:
-        for row in rows:
-            became[row.id] = syncs.retry(db, row.id, who, now)
-            audit.note(
-                db, who=who, action="syncs retry", connection=row.connection, subject=f"{row.kind} {row.subject}",
-                now=now, became=became[row.id],
-            )  # fmt: skip
-        due = syncs.mark_queued(db, [sync_id for sync_id, what in became.items() if what == "queued"], now)
-    jobs.enqueue(services.redis, due)
-    return became
 
 
 @syncs_group.command("skip")
@@ -313,19 +262,5 @@ def _retry(services: Services, rows: Sequence[Sync]) -> dict[int, str]:
 @output
 def skip_sync(sync_id: int, reason: str) -> Any:
     """Close a parked or waiting sync without doing it."""
-    services = wire()
-    now, who = services.now(), audit.actor()
-    with services.transaction() as db:
-        row = db.get(Sync, sync_id)
-        if row is None or not syncs.skip(db, sync_id, f"skipped by {who}: {reason}", now):
-            raise ConnectorError(f"sync {sync_id} is not parked or waiting, so there is nothing to skip")
-        audit.note(
-            db,
-            who=who,
-            action="syncs skip",
-            connection=row.connection,
-            subject=f"{row.kind} {row.subject}",
-            now=now,
-            reason=reason,
-        )
+    actions.skip(wire(), sync_id, reason, audit.actor())
     return {"id": sync_id, "skipped": True}, f"Sync {sync_id} is closed."

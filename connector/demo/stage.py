@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -163,6 +164,11 @@ def set_up(folder: Path, start: datetime) -> Iterator[Stage]:
         yield stage
 
 
+def console_settings() -> dict[str, str]:
+    """What lets the console be tried on this machine; its sessions end with the processes that know this secret."""
+    return {"SESSION_SECRET": secrets.token_urlsafe(48), "CONSOLE_PLAIN_HTTP": "true"}
+
+
 def _environment(folder: Path, redis_url: str, sandbox_port: int, web_port: int) -> dict[str, str]:
     sandbox_url = f"http://127.0.0.1:{sandbox_port}"
     return {
@@ -177,6 +183,7 @@ def _environment(folder: Path, redis_url: str, sandbox_port: int, web_port: int)
         "BILL_POLL_SECONDS": "5",
         "BILL_POLL_DAYS": "150",
         "PUSH_BILLS_FROM": "2000-01-01",
+        **console_settings(),
         **SANDBOX_CREDENTIALS,
         "CHARGEBEE_API_URL": f"{sandbox_url}/chargebee/api/v2",
         "M3TER_API_URL": f"{sandbox_url}/m3ter",

@@ -3,12 +3,15 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+import structlog
 from flask import Flask
 from werkzeug.exceptions import HTTPException
 
 from connector import logs, services, settings
 from connector.services import Services
-from connector.web import health, webhooks
+from connector.web import health, mount, webhooks
+
+log = structlog.get_logger(__name__)
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -29,7 +32,25 @@ def create_app(wired: Services | None = None) -> Flask:
     app.register_blueprint(health.bp)
     app.register_error_handler(HTTPException, _bare)
     app.wsgi_app = _ends_its_input(app.wsgi_app)  # type: ignore[assignment, method-assign]
+    console = _console(wired)
+    if console is not None:
+        app.extensions["console"] = console
+        app.wsgi_app = mount.with_console(app.wsgi_app, console.wsgi_app, wired.settings)  # type: ignore[assignment, method-assign]
     return app
+
+
+def _console(wired: Services) -> Flask | None:
+    """The console, an application of its own; None, with the reason in the log, when it is off. Webhooks need none."""
+    if wired.settings.session_secret is None:
+        log.warning("there is no console: SESSION_SECRET is not set")
+        return None
+    try:
+        from connector.web.console import app as console
+
+        return console.create(wired)
+    except Exception:
+        log.exception("there is no console: it does not start; webhooks are taken all the same")
+        return None
 
 
 def _ends_its_input(inner: "WSGIApplication") -> "WSGIApplication":

@@ -247,6 +247,8 @@ def make_services(box: Sandbox, engine: Engine, redis_url: str) -> Iterator[Call
                 "M3TER_WEBHOOK_SECRET": "s3cret",
                 "M3TER_WEBHOOK_SIGNATURE_HEADER": "x-m3ter-signature",
                 "M3TER_WEBHOOK_SIGNATURE_SCHEME": "hmac-sha256-hex",
+                "SESSION_SECRET": "a secret of the tests, 32 characters",
+                "CONSOLE_PLAIN_HTTP": "true",
                 **environment,
             }
         )

@@ -17,7 +17,8 @@ from connector.cli.balances.desk import (
     reason_option,
 )
 from connector.cli.common import connection_option, output, table
-from connector.cli.syncs import ROW, facts, moment
+from connector.cli.syncs import ROW, facts
+from connector.explain import moment
 from connector.models import BalanceRequest, Sync
 
 STATUSES = (kept.PLANNED, kept.SENDING, kept.DONE, kept.PARKED, kept.WITHDRAWN)

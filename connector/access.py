@@ -1,0 +1,221 @@
+"""Who may use the console: people, their passwords and roles, log-ins, and sessions that can be ended from here.
+
+A session is a signed cookie that names the user and the user's generation. Whatever must end all sessions of a user
+(log-out, another password or role, disabling) raises the generation, and the cookie is worth nothing from then on.
+"""
+
+import re
+import threading
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from connector import audit, throttle
+from connector.database import insert
+from connector.errors import ConnectorError
+from connector.models import User
+from connector.services import Services
+from connector.throttle import Limit
+
+log = structlog.get_logger(__name__)
+
+ROLES = VIEWER, OPERATOR, ADMIN = "viewer", "operator", "admin"
+# What an audit entry names as connection when it is about all of them.
+INSTALLATION = "*"
+NAME = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,79}")
+PASSWORD_LENGTHS = (12, 256)
+BY_NAME, BY_ADDRESS = Limit("name", 5, 900), Limit("address", 30, 900)
+# OWASP's parameters for argon2id: webhooks are received in the same process, and 19 MiB leave it room.
+HASHER = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
+# So many passwords are checked at once, however many log-ins somebody sends.
+_CHECKS, CHECK_SECONDS = threading.BoundedSemaphore(2), 5
+# The hash of nobody's password: an unknown name takes as long as a wrong password.
+_NOBODY = HASHER.hash("nobody's password")
+
+
+@dataclass(frozen=True)
+class Person:
+    """Somebody who is logged in."""
+
+    id: int
+    name: str
+    role: str
+
+    @property
+    def actor(self) -> str:
+        """How the audit log names them."""
+        return f"web:{self.name}"
+
+    def may(self, role: str) -> bool:
+        """Whether they may do what needs this role: an admin all that an operator may, an operator all a viewer may."""
+        return ROLES.index(self.role) >= ROLES.index(role)
+
+
+class LoginRefused(ConnectorError):
+    """The name or the password is wrong, or the user is disabled; which of them is not said."""
+
+
+class TooManyTries(ConnectorError):
+    """There were so many tries that this one is not even looked at."""
+
+
+# People
+
+
+def add(services: Services, name: str, role: str, password: str, who: str) -> None:
+    """A new user; raises ConnectorError for a name that is taken or none, and a password that is too short."""
+    name = name.lower()
+    if not NAME.fullmatch(name):
+        raise ConnectorError(
+            "a user's name is of letters, digits and . _ @ + -, at most 80, and begins with the first two"
+        )
+    password_hash, now = _hashed(name, password), services.now()
+    with services.transaction() as db:
+        made = insert(db, User).values(
+            name=name, password_hash=password_hash, role=role, enabled=True, generation=1, created_at=now
+        )
+        if db.scalar(made.on_conflict_do_nothing(index_elements=["name"]).returning(User.id)) is None:
+            raise ConnectorError(f"there is a user {name} already")
+        _note(db, who, "users add", name, now, role=role)
+
+
+def set_password(services: Services, name: str, password: str, who: str) -> None:
+    """Another password; all sessions of the user end."""
+    password_hash = _hashed(name.lower(), password)
+    _change(services, name, "users set-password", who, {}, password_hash=password_hash)
+
+
+def set_role(services: Services, name: str, role: str, who: str) -> None:
+    """Another role; all sessions of the user end."""
+    _change(services, name, "users set-role", who, {"role": role}, role=role)
+
+
+def enable(services: Services, name: str, enabled: bool, who: str) -> None:
+    """Let the user log in, or no longer; all sessions of the user end."""
+    _change(services, name, f"users {'enable' if enabled else 'disable'}", who, {}, enabled=enabled)
+
+
+def listed(db: Session) -> list[User]:
+    """All users by name."""
+    return list(db.scalars(select(User).order_by(User.name)))
+
+
+def is_open(db: Session) -> bool:
+    """Whether there is anybody who could log in."""
+    return db.scalar(select(User.id).where(User.enabled).limit(1)) is not None
+
+
+def _change(services: Services, name: str, action: str, who: str, detail: dict[str, Any], **values: Any) -> None:
+    with services.transaction() as db:
+        changed = (
+            update(User)
+            .where(User.name == name.lower())
+            .values(generation=User.generation + 1, **values)
+            .returning(User.id)
+        )
+        if db.scalar(changed) is None:
+            raise ConnectorError(f"there is no user {name.lower()}")
+        _note(db, who, action, name.lower(), services.now(), **detail)
+
+
+def _hashed(name: str, password: str) -> str:
+    least, most = PASSWORD_LENGTHS
+    password = _normal(password)
+    if not least <= len(password) <= most:
+        raise ConnectorError(f"a password is of {least} to {most} characters")
+    if name in password.lower() or len(set(password)) < least // 2:
+        raise ConnectorError(
+            "this password is easily guessed: it holds the user's name, or too few different characters"
+        )
+    return HASHER.hash(password)
+
+
+def _normal(password: str) -> str:
+    """One person's keyboard writes é as one character, another's as two."""
+    return unicodedata.normalize("NFKC", password)
+
+
+def _note(db: Session, who: str, action: str, subject: str, now: datetime, **detail: Any) -> None:
+    audit.note(db, who=who, action=action, connection=INSTALLATION, subject=subject, now=now, **detail)
+
+
+# Log-ins
+
+
+def log_in(services: Services, name: str, password: str, address: str) -> Person:
+    """Who this is; raises LoginRefused, which does not say why, or TooManyTries. Both are in the audit log afterwards."""
+    name, now = name.strip().lower(), services.now()
+    # Counted first, so that many tries at once do not all pass; every count is taken, so that none tells of another.
+    allowed = [
+        throttle.count(services.redis, BY_NAME, name, now),
+        throttle.count(services.redis, BY_ADDRESS, address, now),
+    ]
+    if not all(allowed):
+        log.warning("too many log-ins", address=address)
+        raise TooManyTries("Too many tries: wait a quarter of an hour.")
+    with services.reading() as db:
+        user = db.scalar(select(User).where(User.name == name))
+    is_right = _matches(user.password_hash if user else _NOBODY, password)
+    if user is None or not is_right or not user.enabled:
+        with services.transaction() as db:
+            # A name that nobody has may be a password in the wrong field.
+            _note(db, "web:?", "console log-in refused", user.name if user else "an unknown name", now, address=address)
+        raise LoginRefused("The name or the password is wrong.")
+    throttle.forgive(services.redis, BY_NAME, name)
+    fresh = HASHER.hash(_normal(password)) if HASHER.check_needs_rehash(user.password_hash) else user.password_hash
+    person = Person(user.id, user.name, user.role)
+    with services.transaction() as db:
+        # A password that was set meanwhile stays.
+        mine = (User.id == user.id, User.password_hash == user.password_hash)
+        db.execute(update(User).where(*mine).values(password_hash=fresh, logged_in_at=now))
+        _note(db, person.actor, "console log-in", user.name, now, address=address)
+    return person
+
+
+def _matches(password_hash: str, password: str) -> bool:
+    if not _CHECKS.acquire(timeout=CHECK_SECONDS):
+        raise TooManyTries("Too many tries at once: try again in a minute.")
+    try:
+        return HASHER.verify(password_hash, _normal(password[: PASSWORD_LENGTHS[1] + 1]))
+    except (VerificationError, InvalidHashError):
+        return False
+    finally:
+        _CHECKS.release()
+
+
+def log_out(services: Services, person: Person) -> None:
+    """End all sessions of the person, in every browser."""
+    with services.transaction() as db:
+        db.execute(update(User).where(User.id == person.id).values(generation=User.generation + 1))
+        _note(db, person.actor, "console log-out", person.name, services.now())
+
+
+# Sessions
+
+
+def begin(db: Session, person: Person, now: datetime) -> dict[str, int]:
+    """What the signed cookie of a new session says."""
+    moment = int(now.timestamp())
+    generation = db.scalar(select(User.generation).where(User.id == person.id))
+    return {"user": person.id, "generation": generation or 0, "since": moment, "seen": moment}
+
+
+def resume(db: Session, said: Mapping[str, Any], now: datetime, *, idle: timedelta, life: timedelta) -> Person | None:
+    """Whose session the cookie says it is; None when it is over, by time or because it was ended."""
+    if "user" not in said:
+        return None
+    moment = int(now.timestamp())
+    if moment - said["seen"] > idle.total_seconds() or moment - said["since"] > life.total_seconds():
+        return None
+    user = db.get(User, said["user"])
+    if user is None or not user.enabled or user.generation != said["generation"]:
+        return None
+    return Person(user.id, user.name, user.role)

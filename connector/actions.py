@@ -1,0 +1,80 @@
+"""What a person may have done, at the console and the command line alike: each leaves its note in the audit log.
+
+`who` is how that log names the person. Asking twice does a thing once.
+"""
+
+from collections.abc import Sequence
+
+from connector import audit, inbox, jobs, pauses, syncs
+from connector.errors import ConnectorError
+from connector.models import Pause, Sync
+from connector.services import Services
+
+
+def retry(services: Services, rows: Sequence[Sync], who: str) -> dict[int, str]:
+    """What became of each sync (see `syncs.retry`), by its id; those that are due now are queued."""
+    now = services.now()
+    became = {}
+    with services.transaction() as db:
+        for row in rows:
+            became[row.id] = syncs.retry(db, row.id, who, now)
+            audit.note(
+                db, who=who, action="syncs retry", connection=row.connection, subject=f"{row.kind} {row.subject}",
+                now=now, became=became[row.id],
+            )  # fmt: skip
+        due = syncs.mark_queued(db, [sync_id for sync_id, what in became.items() if what == "queued"], now)
+    jobs.enqueue(services.redis, due)
+    return became
+
+
+def skip(services: Services, sync_id: int, reason: str, who: str) -> None:
+    """Close a parked or waiting sync without doing it; raises ConnectorError when it is neither."""
+    now = services.now()
+    with services.transaction() as db:
+        row = db.get(Sync, sync_id)
+        if row is None or not syncs.skip(db, sync_id, f"skipped by {who}: {reason}", now):
+            raise ConnectorError(f"sync {sync_id} is not parked or waiting, so there is nothing to skip")
+        audit.note(
+            db, who=who, action="syncs skip", connection=row.connection, subject=f"{row.kind} {row.subject}",
+            now=now, reason=reason,
+        )  # fmt: skip
+
+
+def replay(services: Services, connection: str, inbox_ids: Sequence[int], who: str) -> list[int]:
+    """Dispatch these events once more; answers the ids of those that were not to be dispatched anyhow."""
+    with services.transaction() as db:
+        replayed = inbox.replay(db, connection, inbox_ids)
+        audit.note(
+            db, who=who, action="events replay", connection=connection, subject=f"{len(replayed)} events",
+            now=services.now(), inbox_ids=replayed,
+        )  # fmt: skip
+    jobs.ring(services.redis)
+    return replayed
+
+
+def pause(services: Services, connection: str, what: str, reason: str, who: str) -> None:
+    """Hold back a connection's work (`pauses.ALL`) or its bills (`pauses.MONEY`); ConnectorError when that is so already."""
+    now = services.now()
+    with services.transaction() as db:
+        if not pauses.pause_by_hand(db, connection, what, f"{reason} ({who})", now):
+            raise ConnectorError(f"{connection} is paused already: `connector connections list` says why")
+        audit.note(db, who=who, action="connections pause", connection=connection, subject=what, now=now, reason=reason)
+
+
+def resume(services: Services, connection: str, *, money: bool, reason: str | None, who: str) -> list[Pause]:
+    """Lift every pause of a connection but that of money, or just that one; ConnectorError when there is none."""
+    with services.reading() as db:
+        found = pauses.to_lift(db, connection, money=money)
+    if not found:
+        raise ConnectorError(f"{'money of ' if money else ''}{connection} is not paused")
+    if money:
+        pauses.accept_database(services, connection)  # first: the next bill would switch money off again
+    now = services.now()
+    with services.transaction() as db:
+        for one in found:
+            pauses.lift(db, connection, one.what, now)
+            audit.note(
+                db, who=who, action="connections resume", connection=connection, subject=one.what, now=now,
+                reason=reason, paused_for=one.text,
+            )  # fmt: skip
+    return found

@@ -1,0 +1,79 @@
+"""Finding syncs by whatever id a person has at hand, of either system, and a page at a time."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, and_, or_, select
+from sqlalchemy.orm import Session
+
+from connector import inbox
+from connector.models import Account, AccountPlan, BillSnapshot, LinePush, SeenBill, Sync
+
+MOST = 200
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Which syncs: those to which all apply that are given. `about` is any id of either system."""
+
+    connection: str | None = None
+    status: str | None = None
+    kind: str | None = None
+    cause: str | None = None
+    about: str | None = None
+
+    def conditions(self, db: Session) -> list[ColumnElement[bool]]:
+        """What the database is asked for."""
+        columns = {"connection": Sync.connection, "status": Sync.status, "kind": Sync.kind, "cause": Sync.cause}
+        plain = [columns[one.name] == getattr(self, one.name) for one in fields(self) if one.name in columns
+                 and getattr(self, one.name) is not None]  # fmt: skip
+        return plain if self.about is None else [*plain, _about(db, self.about)]
+
+
+def syncs(db: Session, wanted: Filter, *, before: int | None = None, limit: int) -> list[Sync]:
+    """The newest syncs like this; older than sync `before`."""
+    older = [] if before is None else [Sync.id < before]
+    found = select(Sync).where(*wanted.conditions(db), *older).order_by(Sync.id.desc()).limit(limit)
+    return list(db.scalars(found))
+
+
+def held_back(db: Session, wanted: Filter, *, now: datetime, limit: int) -> list[Sync]:
+    """The oldest syncs like this that a retry would let go on."""
+    still = or_(Sync.status.in_(("parked", "waiting")), and_(Sync.status == "pending", Sync.next_attempt_at > now))
+    return list(db.scalars(select(Sync).where(*wanted.conditions(db), still).order_by(Sync.id).limit(limit)))
+
+
+def _about(db: Session, text: str) -> ColumnElement[bool]:
+    """The syncs whose subject this is, or is told of by it: an account by its customer, an invoice by its bills."""
+    told = [(kind, subject) for kind, asked in _known_by(text) for subject in db.scalars(asked.limit(MOST)) if subject]
+    named = [and_(Sync.kind == kind, Sync.subject == subject) for kind, subject in dict.fromkeys(told)]
+    return or_(Sync.subject == text, Sync.trigger == inbox.trigger_of(text), *named)
+
+
+def _known_by(text: str) -> Sequence[tuple[str, Select[Any]]]:
+    """Kind and subjects of the syncs that this id tells of."""
+    return (
+        ("customer", select(Account.customer_id).where(or_(Account.m3ter_id == text, Account.code == text))),
+        (
+            "subscription",
+            select(AccountPlan.subscription_id).where(or_(AccountPlan.m3ter_id == text, AccountPlan.code == text)),
+        ),
+        ("bill", select(SeenBill.bill_id).where(SeenBill.account_id == text)),
+        ("bill", select(BillSnapshot.bill_id).where(BillSnapshot.account_id == text)),
+        (
+            "bill",
+            select(LinePush.bill_id)
+            .where(
+                or_(
+                    LinePush.invoice_id == text,
+                    LinePush.final_invoice_id == text,
+                    LinePush.chargebee_line_id == text,
+                    LinePush.subscription_id == text,
+                    LinePush.customer_id == text,
+                )
+            )
+            .distinct(),
+        ),
+    )
