@@ -42,7 +42,7 @@ ANY_CHARGE = {"mapping:charges": "another mapping of a charge item price"}
 def wish(key: str) -> str:
     """What a sync waits for, in words."""
     kind, _, name = key.partition(":")
-    return ANY_CHARGE.get(key) or WISHES[kind].format(name.replace(":", " "))
+    return ANY_CHARGE.get(key) or WISHES.get(kind, f"{kind} {{}}").format(name.replace(":", " "))
 
 
 def calls(made_calls: Iterable[dict[str, Any]]) -> list[str]:
