@@ -3,14 +3,49 @@
 The same for the command line, the console and code of one's own. Nothing here sends anything that changes m3ter.
 """
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
 from connector import audit
-from connector.balances import requests, top_ups
-from connector.balances.drafts import Draft, located, must_be_known
+from connector.balances import making, requests, top_ups, watches
+from connector.balances.drafts import (
+    BALANCE,
+    CHARGE,
+    CHARGE_SCHEDULE,
+    TRANSACTION,
+    TRANSACTION_SCHEDULE,
+    Draft,
+    as_stored,
+    located,
+    must_be_known,
+)
 from connector.balances.requests import Asked
 from connector.balances.top_ups import TopUp
+from connector.balances.watches import Terms
 from connector.clients.m3ter_balance_objects import Balance
 from connector.errors import BadInput
+from connector.models import BalanceRequest, BalanceWatch
 from connector.services import Services
+
+# Stands for an id that is looked up only when all else is right.
+ANY_ID = "00000000-0000-0000-0000-000000000000"
+# Where m3ter makes each kind, below the organization's path.
+PATHS = {
+    BALANCE: "/balances", TRANSACTION: "/balances/{}/transactions", CHARGE: "/charges",
+    TRANSACTION_SCHEDULE: "/balances/{}/balancetransactionschedules",
+    CHARGE_SCHEDULE: "/balances/{}/balancechargeschedules",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class WouldSend:
+    """What m3ter would be sent for a draft: a POST of `body` to `path`, and what its reference stands for already."""
+
+    draft: Draft
+    path: str
+    body: Mapping[str, Any]
+    before: BalanceRequest | None
 
 
 def reference(services: Services, given: str | None) -> str:
@@ -29,6 +64,26 @@ def placed(services: Services, connection: str, draft: Draft, balance: Balance |
     used = (complete.currency, complete.body.get("currencyPaid"))
     must_be_known(known_currencies(services, connection), *used)
     return complete
+
+
+def placed_top_up(services: Services, connection: str, top_up: TopUp) -> TopUp:
+    """The pair with its currencies known to m3ter; raises BadInput."""
+    must_be_known(
+        known_currencies(services, connection),
+        *(one for half in top_up.halves for one in (half.currency, half.body.get("currencyPaid"))),
+    )
+    return top_up
+
+
+def would_send(services: Services, connection: str, complete: Sequence[Draft]) -> list[WouldSend]:
+    """What m3ter would be sent for these, in their order; nothing is."""
+    found = []
+    for draft in complete:
+        with services.reading() as db:
+            before = requests.asked_before(db, connection, draft.kind, draft.reference)
+        body = making.sent_body(draft.kind, draft.reference, as_stored(draft.body))
+        found.append(WouldSend(draft, PATHS[draft.kind].format(draft.balance_id), body, before))
+    return found
 
 
 def known_currencies(services: Services, connection: str) -> list[str]:
@@ -52,11 +107,7 @@ def ask(services: Services, connection: str, draft: Draft, *, who: str, again: b
 
 def ask_top_up(services: Services, connection: str, top_up: TopUp, *, who: str, again: bool = False) -> list[Asked]:
     """Keep both halves of a top-up and open their syncs, the charge's first; raises BadInput, and then neither is kept."""
-    halves = [half for half in (top_up.charge, top_up.credit) if half is not None]
-    must_be_known(
-        known_currencies(services, connection),
-        *(one for half in halves for one in (half.currency, half.body.get("currencyPaid"))),
-    )
+    placed_top_up(services, connection, top_up)
     now = services.now()
     with services.transaction() as db:
         asked = top_ups.ask(db, connection, top_up, made_by=who, now=now, again=again)
@@ -88,6 +139,39 @@ def accept(services: Services, connection: str, request_id: int, m3ter_id: str, 
         audit.note(
             db, who=who, action="balances accept", connection=connection, subject=str(request_id), now=now,
             m3ter_id=m3ter_id, reason=reason,
+        )  # fmt: skip
+
+
+def watch(services: Services, connection: str, balance: Balance, terms: Terms, *, who: str) -> BalanceWatch:
+    """Watch the balance on these terms from now on, in place of those before; raises BadInput for terms that cannot be."""
+    now = services.now()
+    watches.checked(balance, terms, now)
+    if terms.price_currency is not None:
+        must_be_known(known_currencies(services, connection), terms.price_currency)
+    with services.transaction() as db:
+        before = watches.find(db, connection, balance.id)
+        replaced = None if before is None else watches.as_json(before)
+        kept = watches.put(db, connection, balance, terms, made_by=who, now=now)
+        audit.note(
+            db, who=who, action="balances watches set", connection=connection, subject=balance.id, now=now,
+            terms=watches.as_json(kept), replaced=replaced,
+        )  # fmt: skip
+    return kept
+
+
+def unwatch(services: Services, connection: str, balance_id: str, *, who: str, reason: str) -> None:
+    """Watch the balance no more; raises BadInput where it is not watched, and where no reason is given."""
+    _must_say(reason)
+    now = services.now()
+    with services.transaction() as db:
+        before = watches.find(db, connection, balance_id)
+        if before is None:
+            raise BadInput(f"balance {balance_id} is not watched: `connector balances watches list` shows what is")
+        terms = watches.as_json(before)
+        watches.remove(db, connection, balance_id, reason=reason, now=now)
+        audit.note(
+            db, who=who, action="balances watches remove", connection=connection, subject=balance_id, now=now,
+            reason=reason, terms=terms,
         )  # fmt: skip
 
 

@@ -114,6 +114,8 @@ def _must_not_be_a_double_click(db: Session, connection: str, draft: Draft, now:
             BalanceRequest.amount == draft.amount,
             BalanceRequest.created_at > now - AGAIN_AFTER,
             BalanceRequest.status != WITHDRAWN,
+            # The very same request again is no other: it is answered as it is.
+            BalanceRequest.reference != draft.reference,
         )
         .order_by(BalanceRequest.id.desc())
     ).first()
@@ -241,6 +243,12 @@ def _move(db: Session, request: BalanceRequest, before: Sequence[str], **values:
     """Change the row, but only if its status still is what we think it is."""
     statement = update(BalanceRequest).where(BalanceRequest.id == request.id, BalanceRequest.status.in_(before))
     return db.scalar(statement.values(**values).returning(BalanceRequest.id)) is not None
+
+
+def sync_of(db: Session, request: BalanceRequest) -> Sync | None:
+    """The sync that makes it, the newest where there were several."""
+    wanted = select(Sync).filter_by(connection=request.connection, kind=KIND, subject=str(request.id))
+    return db.scalars(wanted.order_by(Sync.id.desc())).first()
 
 
 def made_wish(request: BalanceRequest) -> str:

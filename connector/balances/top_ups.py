@@ -3,6 +3,7 @@
 Both halves bear one reference. The charge is made first: it can be deleted, a transaction cannot.
 """
 
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -25,6 +26,11 @@ class TopUp:
 
     credit: Draft
     charge: Draft | None
+
+    @property
+    def halves(self) -> list[Draft]:
+        """Both, in the order in which they are made."""
+        return [half for half in (self.charge, self.credit) if half is not None]
 
 
 @dataclass(frozen=True)
@@ -108,6 +114,28 @@ def scheduled(
         every=every, description=text, in_advance=in_advance, amount=amount, bill_epoch=first_day,
     )  # fmt: skip
     return TopUp(located(made, balance), located(charge, balance))
+
+
+# What only a top-up that recurs has, and what only a single one.
+SCHEDULED_ONLY = ("every", "start", "end", "in_arrears")
+ONCE_ONLY = ("applied", "bill_date", "product_id")
+
+
+def must_fit(given: Collection[str], *, recurs: bool, called: Callable[[str], str], once: str, again: str) -> None:
+    """Raise BadInput for what contradicts itself: a person would expect what is not done.
+
+    `given` are the fields that were filled in, and `called` is what the person knows a field as; `once` and `again` say what
+    a single top-up and one that recurs are, there.
+    """
+    if "free" in given and {"price", "currency"} & set(given):
+        raise BadInput(
+            f"a free top-up has no price: leave out either {called('free')} or {called('price')} and {called('currency')}"
+        )
+    wrong = ONCE_ONLY if recurs else SCHEDULED_ONLY
+    if unfit := [called(name) for name in wrong if name in given]:
+        raise BadInput(f"{', '.join(unfit)} cannot be given for {again if recurs else once}")
+    if "free" in given and {"in_arrears", "bill_date"} & set(given):
+        raise BadInput(f"a free top-up is not billed: leave out {called('in_arrears')} and {called('bill_date')}")
 
 
 def must_be_worth(credit: Decimal, price: Price | None) -> None:

@@ -2,8 +2,8 @@
 
 import click
 
-from connector.cli.balances import balances_group
 from connector.cli.balance_watches import chart, low, watches_group
+from connector.cli.balances import balances_group
 from connector.cli.bills import bills_group
 from connector.cli.connections import connections_group
 from connector.cli.database import db
@@ -24,7 +24,6 @@ def main() -> None:
     """Keeps Chargebee and m3ter in step. Every command takes --json: one document on standard output, logs on standard error."""
 
 
-balances_group = click.Group("balances", help="Credit that accounts hold in m3ter, and what is done when it runs low.")
 for command in (chart, low, watches_group):
     balances_group.add_command(command)
 for command in (

@@ -6,9 +6,9 @@ from typing import Any
 import click
 
 from connector.balances import asking, changes, drafts, lookup, overview, typed
+from connector.balances.asking import ANY_ID
 from connector.balances.drafts import CHARGE, UUID, Draft
 from connector.cli.balances.desk import (
-    ANY_ID,
     Desk,
     amount,
     change,

@@ -9,17 +9,9 @@ from typing import Any
 import click
 
 from connector import audit, money
-from connector.balances import asking, changes, lookup, making, requests, typed
+from connector.balances import asking, changes, lookup, requests, typed
 from connector.balances.changes import Change
-from connector.balances.drafts import (
-    BALANCE,
-    CHARGE,
-    CHARGE_SCHEDULE,
-    TRANSACTION,
-    TRANSACTION_SCHEDULE,
-    Draft,
-    as_stored,
-)
+from connector.balances.drafts import BALANCE, Draft
 from connector.balances.requests import DONE, TITLES, WITHDRAWN, Asked
 from connector.cli import common
 from connector.cli.common import Command, show, table
@@ -27,15 +19,6 @@ from connector.clients.m3ter_balance_objects import Balance
 from connector.errors import BadInput, NotFound
 from connector.mappings.table import customers_of
 from connector.services import Services
-
-# Stands for an id that is looked up only when all else is right.
-ANY_ID = "00000000-0000-0000-0000-000000000000"
-# Where m3ter makes each kind, below the organization's path.
-PATHS = {
-    BALANCE: "/balances", TRANSACTION: "/balances/{}/transactions", CHARGE: "/charges",
-    TRANSACTION_SCHEDULE: "/balances/{}/balancetransactionschedules",
-    CHARGE_SCHEDULE: "/balances/{}/balancechargeschedules",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -150,12 +133,9 @@ def would_send(desk: Desk, complete: Sequence[Draft]) -> tuple[dict[str, Any], l
     """What m3ter would be sent for these, in their order, and what was asked for under the same references before."""
     document: list[dict[str, Any]] = []
     text: list[Any] = []
-    for draft in complete:
-        path = PATHS[draft.kind].format(draft.balance_id)
-        body = making.sent_body(draft.kind, draft.reference, as_stored(draft.body))
-        with desk.services.reading() as db:
-            before = requests.asked_before(db, desk.connection, draft.kind, draft.reference)
-        readable = {name: desk.said(value) for name, value in body.items()}
+    for one in asking.would_send(desk.services, desk.connection, complete):
+        draft, path, before = one.draft, one.path, one.before
+        readable = {name: desk.said(value) for name, value in one.body.items()}
         document.append(
             {
                 "method": "POST", "path": path, "kind": draft.kind, "reference": draft.reference, "body": readable,

@@ -3,7 +3,6 @@
 from typing import Any
 
 import click
-from sqlalchemy import select
 
 from connector import audit, money, syncs
 from connector.balances import asking
@@ -19,7 +18,7 @@ from connector.cli.balances.desk import (
 from connector.cli.common import connection_option, output, table
 from connector.cli.syncs import ROW, facts
 from connector.explain import moment
-from connector.models import BalanceRequest, Sync
+from connector.models import BalanceRequest
 
 STATUSES = (kept.PLANNED, kept.SENDING, kept.DONE, kept.PARKED, kept.WITHDRAWN)
 
@@ -69,7 +68,7 @@ def show_request(request_id: int, connection: str) -> Any:
     with desk.services.reading() as db:
         request = kept.get(db, connection, request_id)
         other = kept.partner(db, request)
-        sync = _sync_of(db, request)
+        sync = kept.sync_of(db, request)
     document = kept.as_json(request) | {
         "other_half": kept.as_json(other) if other else None,
         "sync": syncs.as_json(sync) if sync else None,
@@ -91,14 +90,6 @@ def show_request(request_id: int, connection: str) -> Any:
         table("What m3ter is sent", ["field", "value"], [list(one) for one in sorted(request.body.items())]),
     ]
     return document, text
-
-
-def _sync_of(db: Any, request: BalanceRequest) -> Sync | None:
-    wanted = select(Sync).where(
-        Sync.connection == request.connection, Sync.kind == kept.KIND, Sync.subject == str(request.id)
-    )
-    row: Sync | None = db.scalars(wanted.order_by(Sync.id.desc())).first()
-    return row
 
 
 @requests_group.command("withdraw")
@@ -133,7 +124,7 @@ def accept_request(request_id: int, m3ter_id: str, reason: str, dry_run: bool, c
     desk = Desk.at(connection)
     with desk.services.reading() as db:
         request = kept.get(db, connection, request_id)
-        sync = _sync_of(db, request)
+        sync = kept.sync_of(db, request)
     what = kept.described(request)
     if dry_run:
         document = kept.as_json(request) | {"dry_run": True, "would_be": m3ter_id}

@@ -8,9 +8,9 @@ import click
 
 from connector import audit, money
 from connector.balances import asking, drafts, lookup, previews, requests, top_ups, typed
+from connector.balances.asking import ANY_ID
 from connector.balances.top_ups import Price, TopUp
 from connector.cli.balances.desk import (
-    ANY_ID,
     Desk,
     account_option,
     amount,
@@ -96,7 +96,7 @@ def top_up(
             first_day=epoch(desk, start), frequency=frequency, every=values["every"] or 1,
             in_advance=not values["in_arrears"],
         )  # fmt: skip
-    pair = _placed(desk, pair)
+    pair = asking.placed_top_up(desk.services, connection, pair)
     document, text = _shown(desk, pair, limit if frequency else None)
     if dry_run:
         return document, text
@@ -114,20 +114,13 @@ def _frequency(values: dict[str, Any]) -> str | None:
     return "MONTHLY" if values["monthly"] else values["frequency"] and values["frequency"].upper()
 
 
-SCHEDULED_ONLY = ("every", "start", "end", "in_arrears")
-ONCE_ONLY = ("applied", "bill_date", "product_id")
-
-
 def _must_fit(values: dict[str, Any], frequency: str | None, *, free: bool, priced: bool) -> None:
-    """Options that contradict each other would let a person expect what is not done."""
-    if free and priced:
-        raise BadInput("a free top-up has no price: leave out either --free or --price and --currency")
-    wrong = ONCE_ONLY if frequency else SCHEDULED_ONLY
-    if unfit := [f"--{name.replace('_', '-')}" for name in wrong if values[name]]:
-        which = "a top-up that recurs" if frequency else "a single top-up; --monthly or --frequency makes a schedule"
-        raise BadInput(f"{', '.join(unfit)} cannot be given for {which}")
-    if free and (values["in_arrears"] or values["bill_date"]):
-        raise BadInput("a free top-up is not billed: leave out --in-arrears and --bill-date")
+    given = {name for name, value in values.items() if value} | ({"free"} if free else set())
+    top_ups.must_fit(
+        given | ({"price"} if priced else set()), recurs=frequency is not None,
+        called=lambda name: f"--{name.replace('_', '-')}",
+        once="a single top-up; --monthly or --frequency makes a schedule", again="a top-up that recurs",
+    )  # fmt: skip
 
 
 def _check_alone(
@@ -155,17 +148,9 @@ def _check_alone(
         )  # fmt: skip
 
 
-def _placed(desk: Desk, pair: TopUp) -> TopUp:
-    """The pair with its currencies known to m3ter."""
-    halves = [half for half in (pair.charge, pair.credit) if half is not None]
-    used = [one for half in halves for one in (half.currency, half.body.get("currencyPaid"))]
-    drafts.must_be_known(asking.known_currencies(desk.services, desk.connection), *used)
-    return pair
-
-
 def _shown(desk: Desk, pair: TopUp, limit: int | None) -> tuple[dict[str, Any], list[Any]]:
     """Both halves as they would be sent and, of schedules, what they would make."""
-    document, text = would_send(desk, [half for half in (pair.charge, pair.credit) if half is not None])
+    document, text = would_send(desk, pair.halves)
     if limit is None:
         return document, text
     credits, charges = previews.of_top_up(desk.services, desk.connection, pair, limit=limit)

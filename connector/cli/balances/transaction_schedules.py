@@ -6,9 +6,9 @@ from typing import Any
 import click
 
 from connector.balances import asking, changes, drafts, lookup, overview, previews, typed
+from connector.balances.asking import ANY_ID
 from connector.balances.drafts import TRANSACTION_SCHEDULE, Draft
 from connector.cli.balances.desk import (
-    ANY_ID,
     Desk,
     account_option,
     amount,

@@ -7,10 +7,10 @@ import click
 
 from connector import audit
 from connector.balances import drafts, lookup, transaction_types, typed
+from connector.balances.asking import ANY_ID
 from connector.balances.asking import reference as reference_or_new
 from connector.balances.overview import transaction_as_json
 from connector.cli.balances.desk import (
-    ANY_ID,
     Desk,
     account_option,
     amount,
