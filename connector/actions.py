@@ -27,6 +27,14 @@ def retry(services: Services, rows: Sequence[Sync], who: str) -> dict[int, str]:
     return became
 
 
+def queue(services: Services, sync_ids: Sequence[int]) -> None:
+    """Queue those of these syncs that are due now; the clock finds them where the queue cannot be reached."""
+    now = services.now()
+    with services.transaction() as db:
+        due = [one for sync_id in sync_ids for one in syncs.still_due(db, sync_id, now)]
+    jobs.enqueue(services.redis, due)
+
+
 def skip(services: Services, sync_id: int, reason: str, who: str) -> None:
     """Close a parked or waiting sync without doing it; raises ConnectorError when it is neither."""
     now = services.now()

@@ -1,5 +1,6 @@
 """What somebody asked Balance Billing to make: one row each, kept before m3ter hears of it, so that none is made twice."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -36,6 +37,7 @@ TITLES = {
 # Somebody who gives no reference and asks for the same again so soon has more likely clicked twice.
 AGAIN_AFTER = timedelta(minutes=10)
 MADE_UP = "cbm-"
+MADE_UP_REFERENCE = re.compile(r"cbm-[0-9a-f]{16}")
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,11 @@ class Asked:
 def made_up_reference(number: int) -> str:
     """A reference for somebody who gives none, from a random number."""
     return f"{MADE_UP}{number:016x}"
+
+
+def is_made_up(reference: str) -> bool:
+    """Whether it is one that was made up here."""
+    return MADE_UP_REFERENCE.fullmatch(reference) is not None
 
 
 def ask(

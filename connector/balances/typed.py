@@ -70,3 +70,9 @@ def shown(at: datetime | None, zone: tzinfo) -> str:
     if (local.hour, local.minute, local.second, local.microsecond) == (0, 0, 0, 0):
         return local.date().isoformat()
     return local.isoformat(sep=" ", timespec="minutes")
+
+
+def shown_exactly(at: datetime, zone: tzinfo) -> str:
+    """The moment so that `moment` reads the very same again."""
+    text = shown(at, zone)
+    return text if len(text) == len("2026-03-01") else at.astimezone(zone).isoformat()

@@ -11,6 +11,7 @@ from flask.typing import ResponseReturnValue
 
 from connector.access import ADMIN, OPERATOR, VIEWER
 from connector.web.console import audit_log, connections, events, login, overview, syncs
+from connector.web.console.balances import asked, changing, jobs, new, pages, watching
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,9 @@ class Route:
     view: Callable[..., ResponseReturnValue]
     menu: str | None = None
 
+
+BALANCES = "/balances/<name>"
+BALANCE = f"{BALANCES}/<uuid:balance_id>"
 
 ROUTES = (
     Route("login", "GET", "/login", None, login.show),
@@ -46,6 +50,31 @@ ROUTES = (
     Route("resume", "POST", "/connections/<name>/resume", OPERATOR, connections.resume),
     Route("confirm_resume_money", "GET", "/connections/<name>/money", OPERATOR, connections.confirm_resume_money),
     Route("resume_money", "POST", "/connections/<name>/money", OPERATOR, connections.resume_money),
+    Route("balances", "GET", "/balances", VIEWER, pages.index, "Balances"),
+    Route("chart_style", "GET", "/balances/chart.css", VIEWER, pages.chart_style),
+    Route("balance", "GET", BALANCE, VIEWER, pages.show),
+    # Each form: what is asked for, and what would be done to what there is.
+    *(
+        Route(f"new_{one.endpoint}", "GET", f"{BALANCE if one.on_balance else BALANCES}{one.path}", OPERATOR, one.show)
+        for one in new.FORMS
+    ),
+    *(
+        Route(f"ask_{one.endpoint}", "POST", f"{BALANCE if one.on_balance else BALANCES}{one.path}", OPERATOR, one.send)
+        for one in new.FORMS
+    ),
+    *(Route(one.endpoint, "GET", f"{BALANCES}{one.path}", OPERATOR, one.show) for one in changing.FORMS),
+    *(Route(f"do_{one.endpoint}", "POST", f"{BALANCES}{one.path}", OPERATOR, one.send) for one in changing.FORMS),
+    Route("watch", "GET", f"{BALANCE}/watch", OPERATOR, watching.form),
+    Route("set_watch", "POST", f"{BALANCE}/watch", OPERATOR, watching.set_watch),
+    Route("remove_watch", "POST", f"{BALANCE}/watch/remove", OPERATOR, watching.remove),
+    Route("balance_requests", "GET", f"{BALANCES}/requests", VIEWER, asked.index),
+    Route("balance_request", "GET", f"{BALANCES}/requests/<row:request_id>", VIEWER, asked.show),
+    Route("withdraw_request", "POST", f"{BALANCES}/requests/<row:request_id>/withdraw", OPERATOR, asked.withdraw),
+    Route("accept_request", "POST", f"{BALANCES}/requests/<row:request_id>/accept", OPERATOR, asked.accept),
+    Route("bill_jobs", "GET", f"{BALANCES}/bill-jobs", VIEWER, jobs.index),
+    Route("new_bill_job", "GET", f"{BALANCES}/bill-jobs/new", OPERATOR, jobs.form),
+    Route("run_bill_job", "POST", f"{BALANCES}/bill-jobs/new", OPERATOR, jobs.run),
+    Route("bill_job", "GET", f"{BALANCES}/bill-jobs/<uuid:job_id>", VIEWER, jobs.show),
     Route("audit", "GET", "/audit", ADMIN, audit_log.index, "Audit log"),
     Route("audit_export", "POST", "/audit/export", ADMIN, audit_log.export),
 )

@@ -5,6 +5,8 @@ from decimal import Decimal
 
 from markupsafe import Markup, escape
 
+from connector.money import shown
+
 
 def moment(at: datetime | None) -> Markup | str:
     """A time to the second, in UTC, that machines can read too."""
@@ -29,6 +31,13 @@ def money(amount: Decimal | str, currency: str) -> Markup:
     return Markup('<span class="money">{}&nbsp;{}</span>').format(f"{Decimal(amount):,f}", currency)
 
 
+def amount(value: Decimal | None, currency: str) -> Markup | str:
+    """An exact amount with the decimals that its currency usually has, as Balance Billing's are written everywhere."""
+    if value is None:
+        return "not said"
+    return Markup('<span class="money">{}</span>').format(shown(value, currency).replace(" ", "\N{NO-BREAK SPACE}"))
+
+
 def words(text: str | None) -> Markup:
     """A sentence with the commands in it, which stand between backticks, as code."""
     parts = (text or "").split("`")
@@ -38,4 +47,4 @@ def words(text: str | None) -> Markup:
     return Markup("").join([*said, *(escape(f"`{part}") for part in parts[whole:])])
 
 
-FILTERS = {"moment": moment, "span": span, "money": money, "words": words}
+FILTERS = {"moment": moment, "span": span, "money": money, "amount": amount, "words": words}
