@@ -11,11 +11,12 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from connector import actions, explain, inbox, lookup, pauses
+from connector.balances import requests
 from connector.bills import preview
 from connector.errors import ConnectorError
 from connector.handlers import KINDS
 from connector.lookup import Filter
-from connector.models import OPEN, Attempt, Sync
+from connector.models import OPEN, Attempt, BalanceRequest, Sync
 from connector.syncs import HELD_BACK, MONEY_KINDS
 from connector.web.console import forms
 from connector.web.console.here import me, services
@@ -85,6 +86,7 @@ def show(sync_id: int) -> ResponseReturnValue:
         can_retry=_is_held_back(row),
         can_skip=row.status in ("parked", "waiting"),
         is_money=row.kind in MONEY_KINDS,
+        asked=_asked(row),
     )
 
 
@@ -108,12 +110,20 @@ def confirm_retry(sync_id: int) -> ResponseReturnValue:
 
 def _confirm(row: Sync, *, changed: bool = False) -> ResponseReturnValue:
     bill, why = _preview(row)
-    return render_template("confirm_retry.html", row=row, bill=bill, why=why, changed=changed)
+    return render_template("confirm_retry.html", row=row, bill=bill, why=why, changed=changed, asked=_asked(row))
+
+
+def _asked(row: Sync) -> BalanceRequest | None:
+    """What somebody asked Balance Billing for, where that is what the sync makes."""
+    if row.kind != requests.KIND or not row.subject.isdigit():
+        return None
+    with services().reading() as db:
+        return db.get(BalanceRequest, int(row.subject))
 
 
 def _preview(row: Sync) -> tuple[preview.Preview | None, str | None]:
     """What of a bill would be sent now, or why that cannot be said."""
-    if row.kind not in MONEY_KINDS:
+    if row.kind != "bill":
         return None, None
     try:
         return preview.of_bill(services(), row.connection, row.subject), None
@@ -171,6 +181,7 @@ def _confirm_all(chosen: Filter, rows: list[Sync], *, changed: bool = False) -> 
         seen=_fingerprint(bills),
         chosen=_given(chosen),
         changed=changed,
+        asked={row.id: _asked(row) for row, _, _ in bills},
         batch=BATCH,
         most_bills=BILLS,
     )

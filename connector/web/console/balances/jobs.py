@@ -100,7 +100,7 @@ def _confirm(
 ) -> ResponseReturnValue:
     page = render_template(
         "balances/confirm_bill_job.html", desk=desk, plan=plan, customers=desk.customers(plan.account_ids), fault=fault,
-        changed=changed, hidden=filled.texts | {"drawn_at": desk.at.isoformat(), "seen": seen},
+        changed=changed, action=url_for("run_bill_job", name=desk.connection), hidden=filled.texts | {"drawn_at": desk.at.isoformat(), "seen": seen},
     )  # fmt: skip
     return page, 409 if fault else 200
 
