@@ -510,12 +510,19 @@ def test_deletion_of_a_balance_that_holds_credit_needs_every_objection_ticked(de
         assert refused.status_code == 409
         assert "is not ticked" in text_of(refused)
     assert desk.writes() == []
-    done = desk.browser.client.post(
+    refused = desk.browser.client.post(
         f"/console{path}", base_url="http://127.0.0.1:8080",
         data=sent | {"csrf": desk.browser.token, "despite": ["holds_credit", "has_schedules", "has_unbilled_charges"]},
     )  # fmt: skip
-    assert done.status_code == 303
     assert desk.writes() == ["delete_balance"]
+    assert refused.status_code == 409
+    assert "is used by a Transaction" in text_of(refused), "m3ter has the last word"
+
+
+def test_empty_balance_is_deleted(desk: Desk) -> None:
+    path = f"/balances/default/balance/{desk.balance}/delete"
+    answer = desk.browser.post(path, hidden(desk.browser.get(path)) | {"reason": "typed wrong"})
+    assert answer.headers["Location"] == f"/console/balances?connection=default&account={desk.account}"
     assert desk.balance not in desk.world.m3ter.balances
 
 

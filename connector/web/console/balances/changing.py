@@ -5,6 +5,7 @@ These calls may be repeated: doing the same twice changes nothing the second tim
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 from uuid import UUID
 
 from flask import abort, flash, redirect, render_template, request, url_for
@@ -101,8 +102,8 @@ class Form:
                 reason=filled.values.get("reason"),
             )  # fmt: skip
         except Parked:
-            fault = "What speaks against it is not ticked: tick it if it is meant all the same."
-            return self._confirm(desk, standing, filled, planned, fault=fault)
+            untold = "What speaks against it is not ticked: tick it if it is meant all the same."
+            return self._confirm(desk, standing, filled, planned, fault=untold)
         except Uncertain as unknown:
             flash(f"{unknown}.", "warning")
             return self._after(desk, standing)
@@ -191,7 +192,7 @@ class Form:
         return redirect(_list(desk, None), 303)
 
     def _address(self, desk: Desk, thing_id: str) -> str:
-        named = {"balance_id": desk.balance.id} if desk.balance else {}
+        named: dict[str, Any] = {"balance_id": desk.balance.id} if desk.balance else {}
         return url_for(f"do_{self.endpoint}", name=desk.connection, thing_id=thing_id, **named)
 
     def _after(self, desk: Desk, standing: Standing, *, gone: bool = False) -> ResponseReturnValue:
@@ -220,7 +221,8 @@ def _begun(title: str) -> str:
 
 
 def _list(desk: Desk, account_id: str | None) -> str:
-    return url_for("balances", connection=desk.connection, **({"account": account_id} if account_id else {}))
+    chosen: dict[str, Any] = {"account": account_id} if account_id else {}
+    return url_for("balances", connection=desk.connection, **chosen)
 
 
 def _back(desk: Desk, standing: Standing) -> str:

@@ -49,8 +49,8 @@ def run(name: str) -> ResponseReturnValue:
     if request.form.get("seen") != seen:
         return _confirm(desk, filled, plan, seen, changed="seen" in request.form)
     if plan.reopened and not reopen:
-        fault = "Approved bills would be opened again: tick that if it is meant."
-        return _confirm(desk, filled, plan, seen, fault=fault)
+        untold = "Approved bills would be opened again: tick that if it is meant."
+        return _confirm(desk, filled, plan, seen, fault=untold)
     try:
         started = bill_jobs.run(services(), name, plan, who=me().actor, reopen=reopen)
     except Uncertain as unknown:
@@ -100,7 +100,8 @@ def _confirm(
 ) -> ResponseReturnValue:
     page = render_template(
         "balances/confirm_bill_job.html", desk=desk, plan=plan, customers=desk.customers(plan.account_ids), fault=fault,
-        changed=changed, action=url_for("run_bill_job", name=desk.connection), hidden=filled.texts | {"drawn_at": desk.at.isoformat(), "seen": seen},
+        changed=changed, action=url_for("run_bill_job", name=desk.connection),
+        hidden=filled.texts | {"drawn_at": desk.at.isoformat(), "seen": seen},
     )  # fmt: skip
     return page, 409 if fault else 200
 

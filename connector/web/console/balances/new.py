@@ -104,7 +104,8 @@ class Form:
 
     def address(self, endpoint: str, desk: Desk) -> str:
         """Where this form is, for its connection and balance."""
-        return url_for(endpoint, name=desk.connection, **({"balance_id": desk.on.id} if self.on_balance else {}))
+        on: dict[str, Any] = {"balance_id": desk.on.id} if self.on_balance else {}
+        return url_for(endpoint, name=desk.connection, **on)
 
     def _labelled(self, desk: Desk) -> list[Field]:
         currency = desk.balance.currency if desk.balance else ""
