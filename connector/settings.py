@@ -67,7 +67,12 @@ class Connection(BaseModel):
     push_bills_from: date | None = Field(
         None, description="bills whose period ends before this day are left alone; unset: the day of the installation"
     )
-    max_bill_lines: int = Field(500, ge=1, le=700, description="a bill with more lines parks before the first is sent")
+    max_bill_lines: int = Field(500, ge=1, description="a bill of more charges parks before the first is sent")
+    max_invoice_lines: int = Field(
+        700,
+        ge=1,
+        description="no invoice is let grow past so many lines; more only on a site with Enterprise-scale Invoicing",
+    )
     push_customers: tuple[str, ...] = Field(
         (), description="push only bills of these Chargebee customers, comma separated"
     )

@@ -9,13 +9,11 @@ from sqlalchemy.orm import Session
 from connector import account_plans, mappings, mirror
 from connector.bills import ledger
 from connector.bills.plan import subscriptions_billed
-from connector.bills.routing import Policies, Surroundings
-from connector.clients.chargebee import Invoice
+from connector.bills.routing import NEVER, Policies, Surroundings
+from connector.clients.chargebee import ChargebeeClient, Invoice
 from connector.clients.m3ter_objects import Bill
 from connector.services import Connected, Services
 from connector.settings import Connection
-
-NEVER = 10**9
 
 
 def surroundings(services: Services, connected: Connected, bill: Bill) -> Surroundings:
@@ -63,6 +61,7 @@ def policies(settings: Connection) -> Policies:
     """What the connection's settings say about bills."""
     return Policies(
         max_charges=settings.max_bill_lines,
+        max_invoice_lines=settings.max_invoice_lines,
         exponents=settings.currency_exponents,
         negative_lines=settings.negative_lines,
         negative_lines_by_type=settings.negative_lines_by_type,
@@ -78,11 +77,14 @@ def _pending(
     services: Services, connected: Connected, subscription_ids: list[str], around: Surroundings
 ) -> dict[str, list[Invoice]]:
     """The pending invoices of each subscription; consolidated ones can only be asked for by the customer that gets them."""
+    chargebee = connected.chargebee
     if not connected.settings.consolidated_invoicing:
-        return {one: connected.chargebee.pending_invoices(one) for one in subscription_ids}
+        return {one: _whole(chargebee, chargebee.pending_invoices(one)) for one in subscription_ids}
     with services.reading() as db:
         payers = {payer(db, connected.name, one) for one in subscription_ids}
-    invoices = [invoice for one in sorted(payers) for invoice in connected.chargebee.pending_invoices_of_customer(one)]
+    invoices = [
+        invoice for one in sorted(payers) for invoice in _whole(chargebee, chargebee.pending_invoices_of_customer(one))
+    ]
     return {
         one: [
             invoice
@@ -91,6 +93,11 @@ def _pending(
         ]
         for one in subscription_ids
     }
+
+
+def _whole(chargebee: ChargebeeClient, invoices: Sequence[Invoice]) -> list[Invoice]:
+    """The invoices with all their lines, also where a list shows only the first of them."""
+    return [one if one.lines_complete else chargebee.retrieve_invoice(one.id) for one in invoices]
 
 
 def payer(db: Session, connection: str, subscription_id: str) -> str:

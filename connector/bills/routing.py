@@ -12,6 +12,8 @@ from connector.errors import Cause
 
 # Chargebee's terms end at a time of day, m3ter's at midnight: the same boundary is never a day apart.
 SAME_BOUNDARY = timedelta(days=1)
+# More charges than any bill has.
+NEVER = 10**9
 # What the charges of a late bill become where the settings do not send them to an invoice that is open already.
 UNBILLED, OWN_INVOICE = "unbilled_charge", "own_invoice"
 
@@ -38,6 +40,7 @@ class Policies:
     """What a connection's settings say about bills; amounts are in major units of the bill's currency."""
 
     max_charges: int = 500
+    max_invoice_lines: int = 700
     exponents: Mapping[str, int] = field(default_factory=dict)
     negative_lines: str = "net"
     negative_lines_by_type: Mapping[str, str] = field(default_factory=dict)
