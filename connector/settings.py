@@ -113,6 +113,18 @@ class Connection(BaseModel):
     foreign_lines: Literal["park", "ignore"] = Field(
         "park", description="what to do about lines with the connector's charge items that somebody else added"
     )
+    auto_close_days: Decimal | None = Field(
+        None,
+        gt=0,
+        le=50,
+        description="after so many days the site closes pending invoices by itself, as set there; `0.5` is 12 hours",
+    )
+    close_alarm_hours: int = Field(
+        24, ge=0, description="an alarm when an invoice closes before its bill is on it with this to spare"
+    )
+    chargebee_calls_per_minute: int = Field(
+        100, ge=1, description="calls that the site allows us; how long pushes will take is worked out from it"
+    )
     close_invoices: bool = Field(
         False, description="close an invoice once all of the account's bills for its period are on it"
     )
