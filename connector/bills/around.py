@@ -1,13 +1,13 @@
 """What a bill's plan depends on beside the bill, read from our tables and from Chargebee."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
 from sqlalchemy.orm import Session
 
 from connector import account_plans, mappings, mirror
-from connector.bills import ledger
+from connector.bills import ledger, moved
 from connector.bills.plan import subscriptions_billed
 from connector.bills.routing import NEVER, Policies, Surroundings
 from connector.clients.chargebee import ChargebeeClient, Invoice
@@ -42,19 +42,11 @@ def surroundings(services: Services, connected: Connected, bill: Bill) -> Surrou
     pending = _pending(services, connected, sorted(subscriptions_billed(bill, around)), around)
     invoice_ids = {one.id for found in pending.values() for one in found}
     with services.reading() as db:
-        ours = ledger.our_lines(db, connected.name, invoice_ids)
-        ours |= ledger.claimed(db, connected.name, _strange_lines(pending, around, ours))
+        ours = moved.our_lines(db, connected.name, [one for found in pending.values() for one in found])
         taken = ledger.own_invoices(db, connected.name, invoice_ids)
         doubtful = ledger.in_doubt(db, connected.name, invoice_ids, but=bill.id)
     open_to_all = {key: [one for one in found if one.id not in taken] for key, found in pending.items()}
     return replace(around, pending=open_to_all, ours=ours, in_doubt=doubtful)
-
-
-def _strange_lines(pending: Mapping[str, Sequence[Invoice]], around: Surroundings, ours: Collection[str]) -> set[str]:
-    """Lines with our charge items that were not added to these invoices; unbilled charges of ours may be among them."""
-    prices = set(around.charge_prices.values())
-    lines = (line for found in pending.values() for one in found for line in one.lines)
-    return {line.id for line in lines if line.entity_id in prices and line.id not in ours}
 
 
 def policies(settings: Connection) -> Policies:

@@ -1,9 +1,10 @@
 """The money protocol: freeze, find, lock, send each line once, settle what is unknown, verify, give a receipt (DESIGN §5)."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from connector import mappings, money, syncs
-from connector.bills import credits, final, guards, invoices, late, ledger, receipts
+from connector.bills import credits, doubled, final, guards, invoices, late, ledger, receipts
 from connector.bills.around import surroundings
 from connector.bills.guards import Known
 from connector.bills.ledger import PLANNED
@@ -190,6 +191,11 @@ def _verify(services: Services, run: Run, snapshot: BillSnapshot, seen: Mapping[
         mine += ledger.earlier_lines(db, run.connection, snapshot, {one.invoice_id for one in mine if one.invoice_id})
         sent = sum(ledger.sent_amounts(db, run.connection, snapshot.bill_id).values())
     found: dict[str, InvoiceLine] = {line.id: line for line in late.unbilled_lines(services, run, snapshot)}
+    with services.reading() as db:
+        # Unbilled charges that an invoice has taken may have another id by now.
+        now_known = {one.id: one.chargebee_line_id for one in ledger.intents(db, snapshot.id)}
+        mine = [replace(one, chargebee_line_id=now_known.get(one.id, one.chargebee_line_id)) for one in mine]
+    looked_at: list[Invoice] = []
     for invoice_id in dict.fromkeys(one.final_invoice_id or one.invoice_id for one in mine):
         if invoice_id is None:
             continue
@@ -197,6 +203,7 @@ def _verify(services: Services, run: Run, snapshot: BillSnapshot, seen: Mapping[
         if invoice is None or not invoice.lines_complete:
             invoice = _closed_or_pending(services, snapshot, invoice_id, run)
         found |= {line.id: line for line in invoice.lines}
+        looked_at.append(invoice)
     missing = [
         named(one)
         for one in mine
@@ -210,6 +217,7 @@ def _verify(services: Services, run: Run, snapshot: BillSnapshot, seen: Mapping[
             + (", ".join(missing) or "nothing"),
             "Compare `connector bills show` with the invoice in Chargebee, put it right there, then `connector syncs retry`.",
         )
+    doubled.check(services, run, snapshot, looked_at)
     bill = services.connection(run.connection).m3ter.get_bill(snapshot.bill_id)
     if bill.status != "APPROVED":
         raise Parked(
