@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from connector import mappings, money, syncs
-from connector.bills import credits, doubled, final, guards, invoices, late, ledger, receipts
+from connector.bills import credits, doubled, final, guards, invoices, late, ledger, receipts, shadow
 from connector.bills.around import surroundings
 from connector.bills.guards import Known
 from connector.bills.ledger import PLANNED
@@ -32,6 +32,8 @@ def sync_bill(services: Services, run: Run) -> str:
         return (
             "left alone: the bill's period ended before PUSH_BILLS_FROM (`connector bills push` sends it all the same)"
         )
+    if services.connection(run.connection).settings.shadow:
+        return _in_shadow(services, run, bill, live)
     if bill.status != "APPROVED":
         return _not_approved(services, run, live)
     content = content_hash(bill)
@@ -50,6 +52,27 @@ def sync_bill(services: Services, run: Run) -> str:
     credits.give_all(services, run, live, CREDIT_NOTE)
     _verify(services, run, live, seen)
     return _finish(services, run, bill)
+
+
+def _in_shadow(services: Services, run: Run, bill: Bill, live: BillSnapshot | None) -> str:
+    """Compare instead of sending, whatever stands; a push that was under way stands still."""
+    if bill.status != "APPROVED":
+        return "the bill is not approved now: nothing to compare until it is approved again"
+    if live is not None:
+        raise Waiting(
+            "shadow",
+            "SHADOW was switched on while this bill was being pushed: nothing more of it is sent",
+            "Nothing while SHADOW is on; switched off, the push goes on by itself.",
+            seconds=services.settings.recheck_seconds,
+        )
+    with services.reading() as db:
+        customer_id = mappings.external_id(db, run.connection, "Account", bill.account_id, "Customer")
+    if why := guards.left_alone(services.connection(run.connection).settings, customer_id):
+        raise OutOfScope(why)
+    plan = plan_for(services, run.connection, bill)
+    if plan.problems:
+        _raise_problem(services, plan)
+    return shadow.compare_bill(services, run, bill, plan)
 
 
 def _finish(services: Services, run: Run, bill: Bill) -> str:

@@ -1,6 +1,8 @@
 """`connector bills …`"""
 
+from collections import Counter
 from datetime import datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +10,9 @@ import click
 from sqlalchemy import select
 
 from connector import audit, handlers, jobs, mappings, syncs
-from connector.bills import ledger, receipts
+from connector.bills import ledger, receipts, shadow
 from connector.bills import plan as plans
+from connector.bills.comparing import DIFFERS, EQUAL, SAME_SUMS
 from connector.bills.guards import PEOPLE
 from connector.bills.lines import content_hash
 from connector.bills.plan import PushPlan
@@ -21,6 +24,9 @@ from connector.services import Services
 
 # How many lines `show` prints before it says how many more there are.
 LINES = 20
+VERDICTS = (EQUAL, SAME_SUMS, DIFFERS)
+# How many differences of one bill `shadow` prints; `show` has more.
+DIFFERENCES = 3
 
 
 @click.group("bills")
@@ -199,6 +205,46 @@ def show_receipt(bill_id: str, as_csv: bool, as_page: bool, file: Path | None, c
     return {name: text}, []
 
 
+@bills_group.command("shadow")
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 1000), help="Bills that differ to show.")
+@connection_option
+@output
+def shadow_summary(limit: int, connection: str) -> Any:
+    """Sum up what shadow mode has found: bills that another process invoices just as we would, and those that differ."""
+    services = wire()
+    with services.reading() as db:
+        compared = shadow.all_compared(db, connection)
+    currencies = sorted({one["currency"] for one in compared})
+    sums = [_sum_of([one for one in compared if one["currency"] == currency], currency) for currency in currencies]
+    differing = [one for one in compared if one["verdict"] != EQUAL]
+    document = {"currencies": sums, "differing": differing[:limit], "exit_status": 1 if differing else 0}
+    if not compared:
+        return document, "No bill has been compared; with SHADOW on each approved one is."
+    names = ("currency", "bills", *VERDICTS, "open", "planned", "found", "off_by")
+    overview = table("Compared in shadow mode", list(names), [[one[name] for name in names] for one in sums])
+    rows = [
+        [one["bill_id"], one["verdict"], "final" if one["is_final"] else "open", f"{one['planned']} {one['currency']}",
+         f"{one['found']} {one['currency']}", one["off_by"], "\n".join(one["differences"][:DIFFERENCES])]
+        for one in differing[:limit]
+    ]  # fmt: skip
+    columns = ["bill", "verdict", "state", "planned", "found", "off by", "what differs"]
+    left = len(differing) - limit
+    more = [f"… and {left} more; `--limit` shows them"] if left > 0 else []
+    return document, [overview, *([table("Bills that differ", columns, rows)] if rows else []), *more]
+
+
+def _sum_of(compared: list[dict[str, Any]], currency: str) -> dict[str, Any]:
+    verdicts = Counter(one["verdict"] for one in compared)
+    sums = {name: str(sum(Decimal(one[name]) for one in compared)) for name in ("planned", "found", "off_by")}
+    return {
+        "currency": currency,
+        "bills": len(compared),
+        **{verdict: verdicts[verdict] for verdict in VERDICTS},
+        "open": sum(not one["is_final"] for one in compared),
+        **sums,
+    }
+
+
 @bills_group.command("show")
 @click.argument("bill_id")
 @connection_option
@@ -217,6 +263,7 @@ def show_bill(bill_id: str, connection: str) -> Any:
         seen = db.scalars(select(SeenBill).filter_by(connection=connection, bill_id=bill_id)).first()
         account_id = now["account_id"] if now else seen.account_id if seen else None
         customer = mappings.customers_of(db, connection, [account_id] if account_id else [])
+        compared = shadow.of_bill(db, connection, bill_id)
     if sync is None and stored is None:
         raise ConnectorError(f"nothing is known of bill {bill_id}; `connector bills plan {bill_id}` asks m3ter")
     deadline = _deadline(services, connection, sync.cause if sync else None, seen.billed_until if seen else None)
@@ -229,6 +276,7 @@ def show_bill(bill_id: str, connection: str) -> Any:
         "invoices": invoices,
         "receipt": stored.body | {"sha256": stored.sha256} if stored else None,
         "now": now,
+        "shadow": compared,
         "under_way": [
             {
                 "item_price_id": one.item_price_id,
@@ -257,6 +305,12 @@ def _bill_text(document: dict[str, Any], left: str | None) -> list[Any]:
         if now and sync["status"] != "succeeded" and not document["under_way"]:
             text.append("The totals and lines are those of the last push.")
     text += [f"Waits until {left}"] if left else []
+    if compared := document["shadow"]:
+        text.append(
+            f"Compared in shadow mode at {compared['compared_at'][:16].replace('T', ' ')}: {compared['verdict']}, planned "
+            f"{compared['planned']} {compared['currency']}, found {compared['found']} {compared['currency']}"
+        )
+        text += [f"  {one}" for one in compared["differences"][:LINES]]
     return text + (_lines(now, limit=LINES) if now else [])
 
 
