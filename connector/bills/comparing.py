@@ -32,6 +32,7 @@ class Difference:
     end: datetime
     wanted: int | None
     found: int | None
+    subscription_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -48,10 +49,11 @@ class Comparison:
         """`equal`, or `same sums` where each charge item has the same sum for the same days, cut into other lines."""
         if not self.differences:
             return EQUAL
-        sums: dict[tuple[str, datetime, datetime], int] = defaultdict(int)
+        sums: dict[Item, int] = defaultdict(int)
         for one in self.differences:
-            key = next((key for key in sums if key[0] == one.name and _near(key[1:], (one.start, one.end))), None)
-            sums[key or (one.name, one.start, one.end)] += (one.wanted or 0) - (one.found or 0)
+            this = Item(one.subscription_id, one.name, 0, one.start, one.end)
+            like = next((known for known in sums if _is_like(this, known) or _is_like(known, this)), this)
+            sums[like] += (one.wanted or 0) - (one.found or 0)
         return DIFFERS if any(sums.values()) else SAME_SUMS
 
 
@@ -71,8 +73,11 @@ def compare(planned: Sequence[Item], found: Sequence[Item], others: Iterable[Ite
         if twin is not None:
             left.remove(twin)
         what = MISSING if twin is None else OTHER_AMOUNT
-        differences.append(Difference(what, one.name, one.start, one.end, one.minor, twin.minor if twin else None))
-    differences += [Difference(EXTRA, line.name, line.start, line.end, None, line.minor) for line in left]
+        minor = twin.minor if twin else None
+        differences.append(Difference(what, one.name, one.start, one.end, one.minor, minor, one.subscription_id))
+    differences += [
+        Difference(EXTRA, line.name, line.start, line.end, None, line.minor, line.subscription_id) for line in left
+    ]
     return Comparison(sum(one.minor for one in planned), found_minor, tuple(differences), tuple(alike))
 
 
