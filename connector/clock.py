@@ -10,7 +10,7 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
 from connector import catch_up, inbox, jobs, leases, pauses, syncs
-from connector.bills import approvals
+from connector.bills import approvals, closing
 from connector.errors import ConnectorError
 from connector.services import Services
 
@@ -70,6 +70,7 @@ PERIODIC = (
     Periodic("poll bills", lambda services: services.settings.bill_poll_seconds, poll_bills),
     # When each provider is asked stands in its pause.
     Periodic("probe", lambda services: services.settings.sweep_seconds, pauses.probe),
+    Periodic("watch closings", lambda services: services.settings.recheck_seconds, closing.watch),
     Periodic("sweep", lambda services: services.settings.sweep_seconds, sweep),
 )
 

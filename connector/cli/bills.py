@@ -1,6 +1,7 @@
 """`connector bills …`"""
 
 from collections import Counter
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -10,8 +11,9 @@ import click
 from sqlalchemy import select
 
 from connector import audit, handlers, jobs, mappings, syncs
-from connector.bills import ledger, receipts, shadow
+from connector.bills import closing, ledger, receipts, shadow
 from connector.bills import plan as plans
+from connector.bills.closing import Work
 from connector.bills.comparing import DIFFERS, EQUAL, SAME_SUMS
 from connector.bills.guards import PEOPLE
 from connector.bills.lines import content_hash
@@ -131,15 +133,72 @@ def list_bills(status: str | None, limit: int, connection: str) -> Any:
     services = wire()
     with services.reading() as db:
         found = receipts.listed(db, connection, status=status, limit=limit)
+    work = _work_by_bill(services, connection)
     for one in found:
         one["deadline"] = _deadline(services, connection, one["cause"], one["billed_until"])
+        one["work"] = [_work_json(left) for left in work.get(one["bill_id"], ())]
     rows = [
         [one["bill_id"], one["status"], one["cause"], _amount(one, "bill_total"), _amount(one, "invoice_total_added"),
-         ", ".join(one["invoices"]), _left(one["deadline"], services.now()), f"{one['updated_at']:%Y-%m-%d %H:%M}"]
+         ", ".join(one["invoices"]), _left(one["deadline"], services.now()),
+         "\n".join(_countdown(left, services.now()) for left in work.get(one["bill_id"], ())),
+         f"{one['updated_at']:%Y-%m-%d %H:%M}"]
         for one in found
     ]  # fmt: skip
-    columns = ["bill", "status", "cause", "total", "added", "invoices", "waits until", "last changed"]
+    columns = ["bill", "status", "cause", "total", "added", "invoices", "waits until", "to do", "last changed"]
     return {"bills": [_in_json(one) for one in found]}, table("Bills", columns, rows)
+
+
+def _work_by_bill(services: Services, connection: str) -> dict[str, list[Work]]:
+    found: dict[str, list[Work]] = {}
+    for one in closing.of_connection(services, connection):
+        if one.bill_id is not None:
+            found.setdefault(one.bill_id, []).append(one)
+    return found
+
+
+def _work_json(one: Work) -> dict[str, Any]:
+    return _in_json(asdict(one))
+
+
+def _countdown(one: Work, now: datetime) -> str:
+    """What is left of a bill, until when it will be done and until when it has to be."""
+    left = "not planned yet" if one.charges is None else f"{one.charges} left"
+    done = f"will finish at {one.finishes_at:%Y-%m-%d %H:%M}" if one.finishes_at else f"needs {one.needs}"
+    closes = (
+        f"closes at {_left(one.closes_at, now)}" if one.closes_at else "does not close by itself as far as is known"
+    )
+    return f"{left}, {done}; {one.invoice_id or 'the invoice'} {closes}{': TOO LATE' if one.at_risk else ''}"
+
+
+@bills_group.command("closing")
+@click.option("--risky", is_flag=True, help="Only what may come too late.")
+@click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 10_000))
+@connection_option
+@output
+def list_closing(risky: bool, limit: int, connection: str) -> Any:
+    """List what is left to do for pending invoices, the earliest to close first; exits with 1 where it may come too late."""
+    services = wire()
+    work = closing.of_connection(services, connection)
+    late = [one for one in work if one.at_risk]
+    shown = late if risky else work
+    rows = [
+        [_left(one.closes_at, services.now()), one.finishes_at and f"{one.finishes_at:%Y-%m-%d %H:%M}",
+         "TOO LATE" if one.at_risk else "in time" if one.closes_at else "", one.needs, one.cause, one.charges,
+         one.bill_id, one.account_id, one.invoice_id]
+        for one in shown[:limit]
+    ]  # fmt: skip
+    columns = ["closes at", "will finish at", "", "needs", "cause", "left", "bill", "account", "invoice"]
+    days = services.connection(connection).settings.auto_close_days
+    document = {
+        "auto_close_days": None if days is None else str(days),
+        "work": [_work_json(one) for one in shown[:limit]],
+        "at_risk": len(late),
+        "exit_status": 1 if late else 0,
+    }
+    text: list[Any] = [table("To do before invoices close", columns, rows)]
+    text += [f"… and {len(shown) - limit} more; `--limit` shows them"] if len(shown) > limit else []
+    text += [] if days else ["AUTO_CLOSE_DAYS is not set: nobody knows when the site closes invoices by itself."]
+    return document, [*text, f"{len(late)} of {len(work)} may come too late."]
 
 
 def _amount(one: dict[str, Any], name: str) -> str | None:
@@ -267,12 +326,14 @@ def show_bill(bill_id: str, connection: str) -> Any:
     if sync is None and stored is None:
         raise ConnectorError(f"nothing is known of bill {bill_id}; `connector bills plan {bill_id}` asks m3ter")
     deadline = _deadline(services, connection, sync.cause if sync else None, seen.billed_until if seen else None)
+    work = _work_by_bill(services, connection).get(bill_id, [])
     document = {
         "bill_id": bill_id,
         "account_id": account_id,
         "customer_id": customer.get(account_id or ""),
         "sync": syncs.as_json(sync) if sync else None,
         "deadline": deadline.isoformat() if deadline else None,
+        "work": [_work_json(one) for one in work],
         "invoices": invoices,
         "receipt": stored.body | {"sha256": stored.sha256} if stored else None,
         "now": now,
@@ -289,10 +350,11 @@ def show_bill(bill_id: str, connection: str) -> Any:
             for one in intents
         ],
     }
-    return document, _bill_text(document, _left(deadline, services.now()))
+    countdowns = [_countdown(one, services.now()) for one in work]
+    return document, _bill_text(document, _left(deadline, services.now()), countdowns)
 
 
-def _bill_text(document: dict[str, Any], left: str | None) -> list[Any]:
+def _bill_text(document: dict[str, Any], left: str | None, countdowns: list[str]) -> list[Any]:
     now, sync = document["now"], document["sync"]
     text: list[Any] = _heading(now) if now else [f"Bill {document['bill_id']}: nothing of it has been sent."]
     if document["account_id"]:
@@ -305,6 +367,7 @@ def _bill_text(document: dict[str, Any], left: str | None) -> list[Any]:
         if now and sync["status"] != "succeeded" and not document["under_way"]:
             text.append("The totals and lines are those of the last push.")
     text += [f"Waits until {left}"] if left else []
+    text += [f"To do: {one}" for one in countdowns]
     if compared := document["shadow"]:
         text.append(
             f"Compared in shadow mode at {compared['compared_at'][:16].replace('T', ' ')}: {compared['verdict']}, planned "

@@ -135,11 +135,20 @@ def _next(row: Sync, now: datetime) -> str:
     return ", or ".join(filter(None, (due, wakes)))
 
 
+WISHES = {
+    "invoice": "a pending invoice of subscription {}",
+    "settled": "certainty about another bill's line on invoice {}",
+    "closed": "the closing of an invoice of bill {}",
+    "shadow": "the closing of an invoice of subscription {}",
+    "approval": "one person's approval more of bill {}",
+}
+
+
 def _wish(key: str) -> str:
     """What a sync waits for, in words."""
     kind, _, name = key.partition(":")
-    if kind == "invoice":
-        return f"a pending invoice of subscription {name}"
+    if kind in WISHES:
+        return WISHES[kind].format(name)
     table_name, _, record = name.partition(":")
     return f"a mapping of {table_name} {record}" if record else "another mapping of a charge item price"
 
