@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from connector import leases
+from connector import leases, money
 from connector.bills import ledger, moved, settling
 from connector.bills.around import payer
 from connector.bills.invoices import is_alike, is_ours
@@ -208,7 +208,7 @@ def _take_off_moved(new: list[_Found], charged: _Charged, baseline: Sequence[str
     """Leave out of the new lines those of charges that were known before, of ours and of anybody's."""
     here = {line.id for line in charged.lines}
     ours = {one.chargebee_line_id for one in others}
-    before = [json.loads(one) for one in baseline if one.startswith("[")]
+    before = [money.parse_json(one) for one in baseline if one.startswith("[")]
     for line_id, *what in before:
         if line_id not in here and line_id not in ours:
             _take_one_off(new, lambda line, what=what: _what(line)[1:] == what)  # type: ignore[misc]
