@@ -14,6 +14,7 @@ from connector.bills import approvals, final
 from connector.bills.push import sync_bill
 from connector.bills.receipts import sync_receipt
 from connector.bills.routing import invoice_wish
+from connector.bills.shadow import shadow_wish
 from connector.clients.chargebee import Invoice
 from connector.customers import sync_customer
 from connector.mirror import Backdated
@@ -196,8 +197,11 @@ def on_invoice_closed(event: Delivered) -> list[int]:
     """Follow a pending invoice of ours to the id that it got when it was closed."""
     if event.keep("invoice") is None:
         raise Unusable("the event has no invoice")
-    bills = final.adopt(event.db, event.connection, Invoice.from_json(event.content["invoice"]))
-    woken = syncs.wake(event.db, event.connection, [final.close_wish(one) for one in bills], event.now)
+    invoice = Invoice.from_json(event.content["invoice"])
+    bills = final.adopt(event.db, event.connection, invoice)
+    named = {invoice.subscription_id, *(line.subscription_id for line in invoice.lines)}
+    wishes = [*map(final.close_wish, bills), *(shadow_wish(one) for one in sorted(filter(None, named)))]
+    woken = syncs.wake(event.db, event.connection, wishes, event.now)
     return woken + [sync for bill_id in bills for sync in event.ask("receipt", bill_id)]
 
 

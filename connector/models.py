@@ -427,6 +427,32 @@ class Receipt(Base):
     created_at: Mapped[datetime]
 
 
+class BillComparison(Base):
+    """What shadow mode has found of a bill: its plan beside what another process has put on the invoice."""
+
+    __tablename__ = "bill_comparisons"
+    __table_args__ = (
+        UniqueConstraint("connection", "bill_id"),
+        Index("ix_bill_comparisons_billed_until", "connection", "billed_until"),
+    )
+
+    connection: Mapped[str]
+    bill_id: Mapped[str]
+    account_id: Mapped[str]
+    billed_until: Mapped[datetime]
+    currency: Mapped[str]
+    decimals: Mapped[int]
+    wanted_minor: Mapped[int] = mapped_column(Id)
+    found_minor: Mapped[int] = mapped_column(Id)
+    # equal, same sums or differs; not final while the invoice is pending and differs.
+    verdict: Mapped[str]
+    is_final: Mapped[bool]
+    differences: Mapped[list[Any]]
+    # The planned charges that were found just so: they are no other bill's.
+    alike: Mapped[list[Any]]
+    compared_at: Mapped[datetime]
+
+
 class BalanceRequest(Base):
     """What somebody asked Balance Billing to make: planned → sending → done, parked in doubt, or withdrawn.
 

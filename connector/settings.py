@@ -69,7 +69,12 @@ class Connection(BaseModel):
     push_bills_from: date | None = Field(
         None, description="bills whose period ends before this day are left alone; unset: the day of the installation"
     )
-    max_bill_lines: int = Field(500, ge=1, le=700, description="a bill with more lines parks before the first is sent")
+    max_bill_lines: int = Field(500, ge=1, description="a bill of more charges parks before the first is sent")
+    max_invoice_lines: int = Field(
+        700,
+        ge=1,
+        description="no invoice is let grow past so many lines; more only on a site with Enterprise-scale Invoicing",
+    )
     push_customers: tuple[str, ...] = Field(
         (), description="push only bills of these Chargebee customers, comma separated"
     )
@@ -109,6 +114,18 @@ class Connection(BaseModel):
     )
     foreign_lines: Literal["park", "ignore"] = Field(
         "park", description="what to do about lines with the connector's charge items that somebody else added"
+    )
+    auto_close_days: Decimal | None = Field(
+        None,
+        gt=0,
+        le=50,
+        description="after so many days the site closes pending invoices by itself, as set there; `0.5` is 12 hours",
+    )
+    close_alarm_hours: int = Field(
+        24, ge=0, description="an alarm when an invoice closes before its bill is on it with this to spare"
+    )
+    chargebee_calls_per_minute: int = Field(
+        100, ge=1, description="calls that the site allows us; how long pushes will take is worked out from it"
     )
     close_invoices: bool = Field(
         False, description="close an invoice once all of the account's bills for its period are on it"

@@ -6,7 +6,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from connector import syncs
-from connector.bills import ledger
+from connector.bills import ledger, moved
 from connector.bills.ledger import DONE
 from connector.bills.plan import AD_HOC, CHARGE_ITEM
 from connector.bills.routing import OWN_INVOICE, UNBILLED
@@ -88,28 +88,30 @@ def adopt(db: Session, connection: str, invoice: Invoice) -> list[str]:
     """Note the final id of a closed invoice with every charge that was put on it while it was pending.
 
     Answers the ids of the bills that these charges are of. The lines are recognised by their ids, or, should those have
-    changed, by what they are: all charges of one pending invoice, or none. Unbilled charges that the invoice took are
-    recognised by their ids alone.
+    changed, by what they are: all charges of one pending invoice, or none; and each unbilled charge for itself. No line is
+    taken for two charges.
     """
     if invoice.status == PENDING:
         return []
     subscriptions = {invoice.subscription_id, *(line.subscription_id for line in invoice.lines)} - {None}
     rows = _open_rows(db, connection, subscription_ids=[one for one in subscriptions if one is not None])
     bills: dict[str, None] = {}
-    line_ids_here = {line.id for line in invoice.lines}
-    for row in rows:
-        if row.kind == UNBILLED and row.chargebee_line_id in line_ids_here:
-            row.invoice_id = row.final_invoice_id = invoice.id
-            bills[row.bill_id] = None
+    taken = set(ledger.closed_lines(db, connection, invoice.id))
     drafts = [row.invoice_id for row in rows if row.kind != UNBILLED and row.invoice_id != invoice.id]
     for draft_id in dict.fromkeys(drafts):
         mine = [row for row in rows if row.invoice_id == draft_id]
-        line_ids = _recognised(mine, invoice.lines)
+        line_ids = _recognised(mine, [line for line in invoice.lines if line.id not in taken])
         if line_ids is None:
             continue
+        taken.update(line_ids)
         for row, line_id in zip(mine, line_ids, strict=True):
             row.final_invoice_id, row.chargebee_line_id = invoice.id, line_id
             bills[row.bill_id] = None
+    db.flush()
+    unbilled = [ledger.as_intent(row) for row in rows if row.kind == UNBILLED]
+    for charge, line in moved.taken_by(invoice, unbilled, taken):
+        ledger.follow(db, charge, line.id, invoice)
+        bills[next(row.bill_id for row in rows if row.id == charge.id)] = None
     return list(bills)
 
 

@@ -6,6 +6,7 @@ its next step. Nothing is left out silently: every line says into which charges 
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
@@ -16,7 +17,9 @@ from connector import days, money
 from connector.bills.lines import content_hash, in_bill_currency, keyed_lines
 from connector.bills.netting import Netted, Open, net
 from connector.bills.routing import (
+    NEVER,
     Late,
+    Policies,
     Problem,
     Surroundings,
     busy,
@@ -232,10 +235,8 @@ def _charges(
     ]
     if draft.problems:
         return draft.charges, draft.problems
-    if len(draft.charges) > around.policies.group_above:
-        draft.charges = _grouped(draft.charges)
-    if len(draft.charges) > around.policies.max_charges:
-        return draft.charges, [_too_many(len(draft.charges), around.policies.max_charges)]
+    if problems := _out_of_bounds(draft, around.policies):
+        return draft.charges, problems
     for one in draft.withdrawn:
         if not _take_back(draft, one):
             return draft.charges, [_withdrawn(plan, one)]
@@ -258,11 +259,39 @@ def _charges(
     return charges, [_too_much_credit(plan, around, sum(left_over.values()))]
 
 
+def _out_of_bounds(draft: _Draft, policies: Policies) -> list[Problem]:
+    """What is too much of the draft, after its charges are grouped where they may and have to be."""
+    if len(draft.charges) > policies.group_above or (policies.group_above < NEVER and _overfull(draft, policies)):
+        draft.charges = _grouped(draft.charges)
+    if len(draft.charges) > policies.max_charges:
+        return [_too_many(len(draft.charges), policies.max_charges)]
+    return [_too_full(where, lines, policies) for where, lines in _overfull(draft, policies).items()]
+
+
 def _too_many(number: int, allowed: int) -> Problem:
     text = f"the bill comes to {number} charges, more than the {allowed} that one push may add"
     return problem(
         "too_many_lines", text, "Check the bill; set GROUP_LINES=always, or raise MAX_BILL_LINES if it is right."
     )
+
+
+def _overfull(draft: _Draft, policies: Policies) -> dict[str, int]:
+    """The invoices that would have too many lines, and how many; those that are not there yet by their subscription."""
+    charged = [one for one in draft.charges if one.kind not in GIVEN]
+    lines = Counter(one.invoice_id or f"the next one of {one.subscription_id}" for one in charged)
+    lines.update({invoice.id: len(invoice.lines) for invoice in draft.invoices.values()})
+    return {where: number for where, number in lines.items() if number > policies.max_invoice_lines}
+
+
+def _too_full(where: str, lines: int, policies: Policies) -> Problem:
+    text = f"invoice {where} would have {lines} lines, more than the {policies.max_invoice_lines} that one may have"
+    step = "Set GROUP_LINES=auto so that lines of one charge item and period become one."
+    if policies.group_above < NEVER:
+        step = (
+            "Map more of these lines to one charge item, so that they can be grouped, or invoice some by hand. Only on a site "
+            "with Enterprise-scale Invoicing: raise MAX_INVOICE_LINES."
+        )
+    return problem("invoice_full", text, step)
 
 
 def _open(charge: Charge) -> Open:

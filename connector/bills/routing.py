@@ -14,6 +14,8 @@ from connector.mappings.kinds import ANY, CHARGE_ENTITIES
 
 # Chargebee's terms end at a time of day, m3ter's at midnight: the same boundary is never a day apart.
 SAME_BOUNDARY = timedelta(days=1)
+# More charges than any bill has.
+NEVER = 10**9
 # What the charges of a late bill become where the settings do not send them to an invoice that is open already.
 UNBILLED, OWN_INVOICE = "unbilled_charge", "own_invoice"
 
@@ -40,6 +42,7 @@ class Policies:
     """What a connection's settings say about bills; amounts are in major units of the bill's currency."""
 
     max_charges: int = 500
+    max_invoice_lines: int = 700
     exponents: Mapping[str, int] = field(default_factory=dict)
     negative_lines: str = "net"
     negative_lines_by_type: Mapping[str, str] = field(default_factory=dict)
@@ -163,7 +166,7 @@ def place(bill: Bill, subscription_id: str, around: Surroundings) -> Invoice | L
     fitting = [invoice for invoice in pending if _closes(invoice, subscription_id, boundary)]
     listed = ", ".join(f"{invoice.id} of {invoice.date:%Y-%m-%d}" for invoice in pending if invoice.date)
     if len(fitting) > 1:
-        renewals = [invoice for invoice in fitting if _plan_starts(invoice, subscription_id)]
+        renewals = [invoice for invoice in fitting if plan_starts(invoice, subscription_id)]
         fitting = renewals if len(renewals) == 1 else fitting
     if len(fitting) == 1:
         return _in_currency(bill, fitting[0])
@@ -241,7 +244,8 @@ def invoice_wish(subscription_id: str) -> str:
     return f"invoice:{subscription_id}"
 
 
-def _plan_starts(invoice: Invoice, subscription_id: str) -> list[datetime]:
+def plan_starts(invoice: Invoice, subscription_id: str) -> list[datetime]:
+    """When the terms begin that the invoice bills in advance for a subscription's plan."""
     return [
         line.date_from
         for line in invoice.lines
@@ -251,5 +255,5 @@ def _plan_starts(invoice: Invoice, subscription_id: str) -> list[datetime]:
 
 def _closes(invoice: Invoice, subscription_id: str, boundary: datetime) -> bool:
     """Whether the invoice is the one at this boundary: a renewal invoice bills the new term from it (chargebee.md §5.5)."""
-    moments = _plan_starts(invoice, subscription_id) or ([invoice.date] if invoice.date else [])
+    moments = plan_starts(invoice, subscription_id) or ([invoice.date] if invoice.date else [])
     return any(abs(moment - boundary) < SAME_BOUNDARY for moment in moments)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from connector.bills.lines import content_hash, keyed_lines
 from connector.bills.plan import PushPlan, as_json, plan_push, subscriptions_billed
-from connector.bills.routing import Policies, Surroundings, charge_price
+from connector.bills.routing import NEVER, Policies, Surroundings, charge_price
 from connector.clients.m3ter_objects import Bill, BillLine
 from connector.days import bill_moment
 from connector.mappings.kinds import CHARGE_ENTITIES
@@ -171,6 +171,12 @@ def test_a_currency_without_decimals_is_billed_in_major_units():
         pytest.param(bill(bill_line(currency="VND"), currency="VND"), around(), ["currency"], id="an unsettled currency"),
         pytest.param(bill(bill_line(currency="TOKENS"), currency="TOKENS"), around(), ["currency"], id="no ISO currency"),
         pytest.param(bill(bill_line(), bill_line()), around(max_charges=1), ["too_many_lines"], id="too many lines"),
+        pytest.param(bill(bill_line(), bill_line()), around(max_invoice_lines=2, group_above=NEVER), ["invoice_full"],
+                     id="an invoice that would grow past its bound"),
+        pytest.param(bill(bill_line(), bill_line(end=MAR)), around(max_invoice_lines=2), ["invoice_full"],
+                     id="an invoice that would be full though grouped"),
+        pytest.param(bill(bill_line(), bill_line()), around(pending={}, late_bills="own_invoice", max_invoice_lines=1,
+                     group_above=NEVER, now=MAR), ["invoice_full"], id="an invoice of its own that would be full"),
         pytest.param(bill(bill_line("-1")), around(), ["negative_total"], id="a negative line alone"),
         pytest.param(bill(bill_line("5"), bill_line("-6", type="BALANCE_CONSUMED")), around(), ["negative_total"],
                      id="more credit than charges"),
@@ -197,6 +203,26 @@ def test_a_bill_that_cannot_be_pushed_says_why(billed, surroundings, expected):
 
 def test_exactly_the_allowed_number_of_lines_is_not_too_many():
     assert codes(plan_push(bill(bill_line(), bill_line()), around(max_charges=2))) == []
+
+
+def test_lines_are_grouped_before_their_invoice_grows_past_its_bound():
+    """Two equal charges beside the plan's line are three lines, grouped they are two."""
+    plan = plan_push(bill(bill_line(), bill_line("2.50")), around(max_invoice_lines=2))
+    assert (codes(plan), [one.amount_minor for one in plan.to_send]) == ([], [1250])
+    plan = plan_push(bill(bill_line(), bill_line("2.50")), around(max_invoice_lines=3))
+    assert (codes(plan), [one.amount_minor for one in plan.to_send]) == ([], [1000, 250])
+
+
+def test_a_bill_for_several_invoices_may_have_more_lines_than_one_of_them():
+    child = {"child_account_id": "child", "plan_id": "plan-other"}
+    other = {"customers": {ACCOUNT: CUSTOMER, "child": "child"}, "named": {("Account", "child"): "sub_2"}}
+    pending = {SUBSCRIPTION: [invoice()], "sub_2": [invoice(id="draft_inv_2", subscription_id="sub_2")]}
+    lines = [bill_line(), bill_line("2.50"), bill_line("1", **child), bill_line("2", **child)]
+    plan = plan_push(bill(*lines), around(max_invoice_lines=3, group_above=NEVER, pending=pending, **other))
+    assert (codes(plan), [one.invoice_id for one in plan.to_send]) == (
+        [],
+        ["draft_inv_1", "draft_inv_1", "draft_inv_2", "draft_inv_2"],
+    )
 
 
 # --- which charge item a line becomes ---
