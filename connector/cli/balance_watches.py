@@ -234,7 +234,7 @@ def _looked_at(services: Services, connection: str, watch: BalanceWatch) -> dict
         "low": not is_over and is_low(seen.stands.held, watch.threshold),
         "held": format(seen.stands.held, "f"),
         "held_text": money.shown(seen.stands.held, watch.currency),
-        "outlook": "it has ended" if is_over else watching.said_of(told, watch.currency),
+        "outlook": "it has ended" if is_over else watching.said_of(seen, told),
         "suggested_text": None if told.suggested is None else money.shown(told.suggested, watch.currency),
         **_told(told),
     }
