@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from connector import money, pauses, syncs
 from connector.balances import held, requests, top_ups, upcoming, watches
 from connector.balances.drafts import TRANSACTION
-from connector.balances.forecast import HORIZON, Forecast, forecast
+from connector.balances.forecast import HORIZON, Credit, Forecast, forecast
 from connector.balances.held import Standing, last_moment
 from connector.balances.watches import (
     CAP_REACHED,
@@ -62,15 +62,23 @@ def look(services: Services, connection: str, balance_id: str) -> Look:
     return Look(balance, transactions, held.standing(balance, transactions, services.now()))
 
 
-def outlook(services: Services, connection: str, seen: Look, threshold: Decimal | None) -> Forecast:
-    """When the balance runs out, with all that its schedules are still going to put in; reads those and their previews."""
-    now, settings = seen.stands.at, services.settings
+def coming_credits(services: Services, connection: str, seen: Look) -> list[Credit]:
+    """What is still to come in within the horizon: what is booked for later, and what schedules are going to make."""
+    now, last = seen.stands.at, last_moment(seen.balance)
+    until = min(now + HORIZON, last)
     m3ter = services.connection(connection).m3ter.balance_billing
-    until = min(now + HORIZON, last_moment(seen.balance))
+    booked = [Credit(held.applied_at(seen.balance, one), one.amount) for one in seen.transactions]
+    scheduled = upcoming.credits(m3ter, seen.balance, now, until) if now < last else []
+    return sorted([*(one for one in booked if now < one.at < until), *scheduled], key=lambda one: one.at)
+
+
+def outlook(services: Services, seen: Look, threshold: Decimal | None, coming: Sequence[Credit]) -> Forecast:
+    """When the balance runs out, what comes in until then counted, and what to top it up with."""
+    settings = services.settings
     shortfall = Decimal(0) if threshold is None else money.total((threshold, seen.stands.held.copy_negate()))
     return forecast(
-        seen.balance, seen.transactions, seen.stands.held, now, coming=upcoming.credits(m3ter, seen.balance, now, until),
-        shortfall=shortfall, history_days=settings.balance_history_days, suggest_days=settings.balance_suggest_days,
+        seen.balance, seen.transactions, seen.stands.held, seen.stands.at, coming=coming, shortfall=shortfall,
+        history_days=settings.balance_history_days, suggest_days=settings.balance_suggest_days,
     )  # fmt: skip
 
 
@@ -163,7 +171,7 @@ def sync_balance_watch(services: Services, run: Run) -> str:
     if seen is not None:
         _compare(services, run, seen)
         if seen.stands.at < last_moment(seen.balance) and is_low(seen.stands.held, watch.threshold):
-            told = outlook(services, run.connection, seen, watch.threshold)
+            told = outlook(services, seen, watch.threshold, coming_credits(services, run.connection, seen))
     decision, on_its_way = _settle(services, run, seen)
     return _said(services, run, watch, seen, told, decision, on_its_way)
 
@@ -301,20 +309,23 @@ def described(seen: Look, threshold: Decimal | None, told: Forecast | None) -> s
     balance, currency = seen.balance, seen.balance.currency
     text = f"balance {balance.code} of account {balance.account_id} holds {money.shown(seen.stands.held, currency)}"
     if threshold is not None:
-        below = "below its" if is_low(seen.stands.held, threshold) else "its threshold is"
-        text += f", {below} {'threshold of ' if below == 'below its' else ''}{money.shown(threshold, currency)}"
+        how = "below its threshold of" if seen.stands.held < threshold else "its threshold is"
+        text += f", {how} {money.shown(threshold, currency)}"
     if told is None:
         return text
-    text += f"; {said_of(told, currency)}"
+    text += f"; {said_of(seen, told)}"
     if told.suggested is not None:
         text += f"; a top-up of {money.shown(told.suggested, currency)} is suggested"
     return text
 
 
-def said_of(told: Forecast, currency: str) -> str:
+def said_of(seen: Look, told: Forecast) -> str:
     """When the balance runs out, as a person reads it."""
+    currency = seen.balance.currency
+    if seen.stands.held <= 0:
+        return "it is empty"
     if told.daily is None:
-        return "too little has been drawn of it to say when it runs out" if told.runs_out is None else "it is empty"
+        return "too little has been drawn of it to say when it runs out"
     rate = f"{money.shown(told.daily, currency)} a day are drawn"
     used = f", {money.shown(told.used, currency)} are used and not drawn yet" if told.used else ""
     day = told.runs_out or told.looked_until
