@@ -223,6 +223,16 @@ def test_session_begins_anew_at_log_in(people: World) -> None:
     assert browser.post("/logout", {"csrf": planted}, csrf=False).status_code == 400
 
 
+def test_link_from_another_site_does_not_ask_somebody_who_is_logged_in_to_log_in(people: World) -> None:
+    """A browser keeps a strict cookie back there, and sends it when a page of ours asks for the same."""
+    browser = Browser(people.services)
+    answer = browser.get("/syncs?status=parked", headers={"Sec-Fetch-Site": "cross-site"})
+    assert (answer.status_code, "Set-Cookie" in answer.headers) == (200, False)
+    assert '<meta http-equiv="refresh" content="0">' in answer.text
+    assert 'href="/console/syncs?status=parked"' in answer.text
+    assert browser.get("/syncs?status=parked", headers={"Sec-Fetch-Site": "same-origin"}).status_code == 303
+
+
 # Throttling
 
 
