@@ -137,6 +137,7 @@ class Sync(Base):
         Index("ix_syncs_wakes_on", "connection", "wakes_on", sqlite_where=IS_OPEN, postgresql_where=IS_OPEN),
         Index("ix_syncs_status", "status", "id"),
         Index("ix_syncs_subject", "subject"),
+        Index("ix_syncs_trigger", "trigger"),
     )  # fmt: skip
 
     connection: Mapped[str]
