@@ -209,7 +209,7 @@ def create_balance(
         code=code,
         name=name or code,
         currency=typed.currency(currency),
-        start=desk.moment_or(start, "--start", desk.begins()),
+        start=desk.moment_of(start, "--start", BALANCE, code, "startDate"),
         end=desk.moment(end, "--end"),
         rollover_end=desk.moment(rollover_end, "--rollover-end"),
         rollover_amount=amount(rollover_amount, "--rollover-amount"),
