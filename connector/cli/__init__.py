@@ -13,6 +13,7 @@ from connector.cli.sandbox import sandbox_group
 from connector.cli.scope import scope_group
 from connector.cli.setup import setup_group
 from connector.cli.syncs import syncs_group
+from connector.cli.top_ups import top_ups_group
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -34,6 +35,7 @@ for command in (
     scope_group,
     setup_group,
     syncs_group,
+    top_ups_group,
     web,
     worker,
 ):

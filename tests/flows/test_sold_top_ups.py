@@ -1,21 +1,25 @@
 """Top-ups sold in Chargebee become credit in m3ter once, and are taken back once, whatever the events do."""
 
+import json
 import random
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from sqlalchemy import select
 
 from connector import handlers, jobs, pauses, syncs
 from connector.balances import drift, products, requests, sold
 from connector.balances.products import Product
+from connector.cli import main
 from connector.clock import catch_up_events
 from connector.errors import BadInput
 from connector.mappings.pairs import BadMapping
-from connector.models import BalanceRequest, SoldTopUp
+from connector.models import AuditEntry, BalanceRequest, SoldTopUp
 from connector.services import Services
 from tests.flows.conftest import CALLS_PRICE, PRO, START, SUPPORT, World
 
@@ -539,6 +543,96 @@ def test_a_top_up_on_the_renewal_invoice_is_none_of_our_charges(shop: World) -> 
     shop.poll()
     assert shop.syncs(kind="bill")[-1].status == "succeeded"
     assert shop.charges(invoice_id) == [(TOP_UP, 10_000), (CALLS_PRICE, 1_000)]
+
+
+PAYLOADS = Path(__file__).parent.parent / "payloads" / "chargebee"
+
+
+@pytest.mark.parametrize(
+    "event_type",
+    [
+        "invoice_generated_with_backdating", "invoice_updated", "invoice_deleted", "payment_succeeded", "payment_refunded",
+        "credit_note_created", "credit_note_created_with_backdating", "credit_note_updated", "credit_note_deleted",
+    ],
+)  # fmt: skip
+def test_each_event_of_a_sold_top_up_has_its_invoice_looked_at(shop: World, event_type: str) -> None:
+    body = (PAYLOADS / f"{event_type}.json").read_bytes()
+    content = json.loads(body, parse_float=Decimal)["content"]
+    named = content["invoice"]["id"] if "invoice" in content else content["credit_note"]["reference_invoice_id"]
+    if "invoice" not in content:
+        with shop.services.transaction() as db:
+            syncs.ask(db, connection="default", kind="top_up", subject=named, trigger="its sale", now=START)
+    before = shop.syncs(kind="top_up")
+    assert shop.post("/webhooks/default/chargebee", body) == 204
+    jobs.dispatch(shop.services)
+    assert [one.subject for one in shop.syncs(kind="top_up")] == [named]
+    assert ("invoice" in content) == (before == [])
+    shop.work()
+    assert shop.sync("top_up", named).status == "succeeded"
+
+
+# By command
+
+
+@pytest.fixture
+def connector(shop: World, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Runs `connector top-ups … --json` and answers its document."""
+    monkeypatch.setattr("connector.cli.top_ups.wire", lambda: shop.services)
+
+    def run(*words: str) -> Any:
+        result = CliRunner().invoke(main, ["top-ups", *words, "--json"])
+        assert result.exit_code in (0, 1), result.output
+        return json.loads(result.stdout)
+
+    return run
+
+
+def test_products_are_added_listed_and_removed_by_command(shop: World, connector: Callable[..., Any]) -> None:
+    words = (
+        "products",
+        "add",
+        EUROS,
+        "euros",
+        "--currency",
+        "USD",
+        "--rate",
+        "1.15",
+        "--months",
+        "12",
+        "--basis",
+        "gross",
+    )
+    assert connector(*words, "--dry-run")["added"] is False
+    assert connector(*words)["product"]["rate"] == "1.15"
+    assert [row["item_price_id"] for row in connector("products", "list")["products"]] == [EUROS, TOP_UP]
+    assert "is a top-up already" in connector(*words)["error"]
+    assert "not a number" in connector("products", "add", EUROS, "x", "--rate", "a lot")["error"]
+    assert connector("products", "remove", EUROS, "--reason", "no longer sold")["removed"] is True
+    assert "is no top-up" in connector("products", "remove", EUROS, "--reason", "again")["error"]
+    assert [row["item_price_id"] for row in connector("products", "list", "--removed")["products"]] == [EUROS, TOP_UP]
+    with shop.services.reading() as db:
+        actions = [(row.action, row.subject) for row in db.scalars(select(AuditEntry).order_by(AuditEntry.id))]
+    assert actions[-2:] == [("top-ups products add", EUROS), ("top-ups products remove", EUROS)]
+    table = CliRunner().invoke(main, ["top-ups", "products", "list"]).stdout
+    assert "1 USD for 1 USD" in table
+
+
+def test_an_invoice_is_credited_by_command_where_its_events_were_lost(
+    shop: World, connector: Callable[..., Any]
+) -> None:
+    invoice_id = buy(shop)
+    shop.chargebee.pay_invoice(invoice_id)
+    shop.hold_back()
+    [line] = connector("credit", invoice_id, "--dry-run")["lines"]
+    assert (line["due"], line["credited"], shop.syncs(kind="top_up")) == ("100.00", "0", [])
+    for _ in range(2):
+        assert connector("credit", invoice_id)["sync"]
+        shop.work()
+    assert credits(shop) == [100]
+    [row] = connector("list", "--customer", "acme")["top_ups"]
+    assert (row["invoice_id"], row["credited"], row["transactions"]) == (invoice_id, "100.00", 1)
+    assert connector("list", "--invoice", "none")["top_ups"] == []
+    assert "Chargebee has no invoice none" in connector("credit", "none")["error"]
 
 
 # Setting it up
