@@ -1,6 +1,7 @@
 """A bill's days as moments: m3ter counts in days of the organization's time zone (m3ter.md §1.6)."""
 
 import re
+from calendar import monthrange
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from zoneinfo import ZoneInfo
 
@@ -25,6 +26,14 @@ def billed_until(bill: Bill) -> datetime:
     if zone(bill.timezone) is None:
         return datetime(day.year, day.month, day.day, tzinfo=WESTERNMOST).astimezone(UTC)
     return bill_moment(bill, day)
+
+
+def months_later(moment: datetime, months: int, zone_name: str) -> datetime:
+    """The moment so many calendar months later, at the same time of day there; a day that a month lacks is its last."""
+    local = moment.astimezone(zone(zone_name))
+    year, month = divmod(local.year * 12 + local.month - 1 + months, 12)
+    day = min(local.day, monthrange(year, month + 1)[1])
+    return local.replace(year=year, month=month + 1, day=day).astimezone(UTC)
 
 
 def zone(name: str | None) -> tzinfo | None:

@@ -133,6 +133,9 @@ class Connection(BaseModel):
     lock_bills: bool = Field(
         False, description="lock a bill in m3ter once it is pushed; it cannot be calculated again then"
     )
+    top_up_amount: Literal["gross", "net"] = Field(
+        "net", description="what a top-up sold in Chargebee credits: its price, or the price less its discounts"
+    )
     consolidated_invoicing: bool = Field(
         False, description="whether the site puts several subscriptions on one invoice"
     )

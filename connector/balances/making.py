@@ -245,12 +245,28 @@ def _send(services: Services, run: Run, request: BalanceRequest, lease: Held) ->
     except Uncertain as unknown:
         run.note(f"no answer for {described(request)}: {unknown}")
         raise _settling(request, services.settings.settle_wait_seconds) from unknown
-    except (Rejected, Retryable):
+    except (Rejected, Retryable) as refused:
         with services.transaction() as db:
             requests.send_again(db, request)
+        if isinstance(refused, Rejected) and request.kind == TRANSACTION and (request.amount or 0) < 0:
+            raise _refused_debit(m3ter, request, refused) from refused
         raise
     run.note(f"made {described(request)}")
     return made_id
+
+
+def _refused_debit(m3ter: BalanceBilling, request: BalanceRequest, refused: Rejected) -> Parked:
+    """A debit may be more than the balance still holds; whether m3ter then takes it is not documented (m3ter.md §12.1)."""
+    summary = m3ter.transaction_summary(_balance(request))
+    moved = [f" {what} {money.shown(sum_, request.currency)}" for what, sum_ in (
+        ("credited", summary.total_credit), ("drawn or taken back", summary.total_debit)
+    ) if sum_ is not None]  # fmt: skip
+    return Parked(
+        "debit_refused",
+        f"m3ter refused {described(request)}: {refused}; so far{','.join(moved) or ' nothing is known'} on the balance",
+        "Where the credit is spent, settle it with the customer, then skip the sync with your reason; or let m3ter overdraw "
+        "the balance and `connector syncs retry`.",
+    )
 
 
 def sent_body(kind: str, reference: str, stored: Mapping[str, Any]) -> dict[str, Any]:

@@ -154,6 +154,11 @@ def of_source(db: Session, connection: str, source: str) -> list[BalanceRequest]
     return list(db.scalars(rows.where(BalanceRequest.status != WITHDRAWN).order_by(BalanceRequest.id)))
 
 
+def by_reference(db: Session, connection: str, kind: str, reference: str) -> BalanceRequest | None:
+    """The request of this kind that bears the reference, whatever became of it."""
+    return db.scalar(select(BalanceRequest).filter_by(connection=connection, kind=kind, reference=reference))
+
+
 def partner(db: Session, request: BalanceRequest) -> BalanceRequest | None:
     """The other half of a top-up: the charge of a credit, the credit of a charge."""
     halves = {**PAYS, **{charge: credit for credit, charge in PAYS.items()}}
