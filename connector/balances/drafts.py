@@ -13,16 +13,13 @@ from typing import Any
 
 from connector import money
 from connector.clients.m3ter_balance_objects import Balance
+from connector.clients.m3ter_objects import DRAWABLE
 from connector.errors import BadInput
 
 BALANCE, TRANSACTION, TRANSACTION_SCHEDULE, CHARGE, CHARGE_SCHEDULE = (
     "balance", "transaction", "transaction_schedule", "charge", "charge_schedule",
 )  # fmt: skip
 FREQUENCIES = ("DAILY", "WEEKLY", "MONTHLY", "ANNUALLY")
-# What may be paid out of a balance (m3ter.md §12.1).
-DRAWABLE = (
-    "STANDING_CHARGE", "USAGE", "MINIMUM_SPEND", "COUNTER_RUNNING_TOTAL_CHARGE", "COUNTER_ADJUSTMENT_DEBIT", "AD_HOC",
-)  # fmt: skip
 # A reference stands in a transaction's description as one word, by which the transaction is found again.
 REFERENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,79}")
 CURRENCY = re.compile(r"[A-Z]{3}")
