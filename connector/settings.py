@@ -109,6 +109,10 @@ class Connection(BaseModel):
         "park",
         description="what becomes of a bill whose invoice is closed: it parks, or goes on the next one, or …",
     )
+    charge_bills: Literal["unbilled_charge", "next_invoice", "own_invoice", "late_bills"] = Field(
+        "unbilled_charge",
+        description="what becomes of a bill of charges alone, such as a top-up's, whose day has no pending invoice",
+    )
     wait_for_invoice_days: int = Field(
         7, ge=0, description="a bill waits this long for its pending invoice after the end of its period"
     )

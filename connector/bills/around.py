@@ -59,6 +59,7 @@ def policies(settings: Connection) -> Policies:
         negative_lines_by_type=settings.negative_lines_by_type,
         negative_total=settings.negative_total,
         late_bills=settings.late_bills,
+        charge_bills=settings.charge_bills,
         wait_for_invoice=timedelta(days=settings.wait_for_invoice_days),
         group_above={"always": 0, "never": NEVER, "auto": settings.group_lines_above}[settings.group_lines],
         # Beside another process its lines are what is looked for.

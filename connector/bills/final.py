@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from connector import syncs
+from connector import days, syncs
 from connector.bills import ledger, moved
 from connector.bills.ledger import DONE
 from connector.bills.plan import AD_HOC, CHARGE_ITEM
@@ -63,15 +63,16 @@ def _close(services: Services, run: Run, invoice_id: str) -> None:
 
 
 def _bills_to_come(services: Services, run: Run, bill: Bill) -> list[str]:
-    """The account's other bills that end on the same day and are not pushed yet."""
-    if bill.end_date is None:
+    """The account's other bills that belong on the invoice of the same day and are not pushed yet."""
+    day = days.invoiced_on(bill)
+    if day is None:
         return [bill.id]
     m3ter = services.connection(run.connection).m3ter
     others = [
         one
         for status in ("PENDING", "APPROVED")
-        for one in m3ter.list_bills(status=status, bill_date_start=bill.end_date, account_id=bill.account_id)
-        if one.id != bill.id and one.end_date == bill.end_date
+        for one in m3ter.list_bills(status=status, bill_date_start=day, account_id=bill.account_id)
+        if one.id != bill.id and days.may_be_invoiced_on(one, day)
     ]
     with services.reading() as db:
         return [

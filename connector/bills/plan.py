@@ -31,7 +31,7 @@ from connector.bills.routing import (
     unmapped,
 )
 from connector.clients.chargebee import Invoice
-from connector.clients.m3ter_objects import Bill, BillLine
+from connector.clients.m3ter_objects import DRAWABLE, Bill, BillLine
 from connector.mappings import kinds
 
 # Dates that can be counted with in every time zone.
@@ -43,6 +43,8 @@ CHARGE_ITEM, AD_HOC, CREDIT, CREDIT_NOTE, NOTHING = (
 # What is given to a customer rather than charged.
 GIVEN = (CREDIT, CREDIT_NOTE)
 MAX_DESCRIPTION = 250
+# What was paid out of a balance or a prepayment.
+DRAWN = ("BALANCE_CONSUMED", "COMMITMENT_CONSUMED")
 
 
 @dataclass(frozen=True)
@@ -175,7 +177,8 @@ def _plan_hash(plan: PushPlan, content: str) -> str:
 
 
 def _whole_bill_problems(bill: Bill, around: Surroundings) -> list[Problem]:
-    if not all(day is not None and day.year in YEARS for day in (bill.start_date, bill.end_date)):
+    needed = (bill.start_date, bill.end_date, bill.bill_date or bill.end_date)
+    if not all(day is not None and day.year in YEARS for day in needed):
         text = f"the bill has no period that can be billed: {bill.start_date} to {bill.end_date}"
         return [problem("no_period", text, "Calculate the bill again in m3ter.")]
     if days.zone(bill.timezone) is None:
@@ -240,7 +243,8 @@ def _charges(
     for one in draft.withdrawn:
         if not _take_back(draft, one):
             return draft.charges, [_withdrawn(plan, one)]
-    netted, left_over = net([_open(one) for one in draft.charges if one.kind not in GIVEN], draft.credits)
+    types = {line.key: line.line_type for line in plan.lines}
+    netted, left_over = net([_open(one, types) for one in draft.charges if one.kind not in GIVEN], draft.credits)
     charges = [_less(charge, netted) for charge in draft.charges]
     if not left_over:
         return charges, []
@@ -294,8 +298,11 @@ def _too_full(where: str, lines: int, policies: Policies) -> Problem:
     return problem("invoice_full", text, step)
 
 
-def _open(charge: Charge) -> Open:
-    return Open(charge.key, charge.amount_minor, charge.customer_id, charge.product_id, charge.subscription_id)
+def _open(charge: Charge, types: Mapping[str, str]) -> Open:
+    drawable = any(types.get(key) in DRAWABLE for key, _ in charge.parts)
+    return Open(
+        charge.key, charge.amount_minor, charge.customer_id, charge.product_id, charge.subscription_id, drawable
+    )
 
 
 def _take_back(draft: _Draft, one: Open) -> bool:
@@ -387,7 +394,7 @@ def _add_credit(draft: _Draft, bill: Bill, around: Surroundings, planned: Planne
         subscription_id = route(line, bill, around)
         owner = subscription_id if isinstance(subscription_id, str) else None
         payer = _payer(around, line.child_account_id or bill.account_id)
-        found = Open(planned.key, planned.open_minor, payer, line.product_id, owner)
+        found = Open(planned.key, planned.open_minor, payer, line.product_id, owner, line.type in DRAWN)
         (draft.credits if planned.open_minor < 0 else draft.withdrawn).append(found)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from connector import money, syncs
+from connector import days, money, syncs
 from connector.bills import credits, doubled, final, guards, invoices, late, ledger, receipts, shadow
 from connector.bills.around import surroundings
 from connector.bills.guards import Known
@@ -85,7 +85,8 @@ def _finish(services: Services, run: Run, bill: Bill) -> str:
 def _is_before_our_time(services: Services, connection: str, bill: Bill) -> bool:
     """Whether the bill belongs to what was there before this installation took over."""
     first = services.connection(connection).settings.push_bills_from or services.installed_at.date()
-    return bill.end_date is not None and bill.end_date < first
+    day = days.invoiced_on(bill)
+    return day is not None and day < first
 
 
 def plan_for(services: Services, connection: str, bill: Bill) -> PushPlan:

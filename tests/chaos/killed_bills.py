@@ -25,8 +25,8 @@ from connector.bills import approvals
 from connector.clients.http import Http
 from connector.services import Services
 from tests.flows.conftest import CALLS_PRICE, World
+from tests.flows.dying import Died, drain
 from tests.flows.test_path_out import environment_of
-from tests.flows.test_workers import Died, drain
 
 Make = Callable[..., Services]
 SEED = 5

@@ -198,7 +198,8 @@ class Bills(Hierarchy, Notifications):
     def _keys(self, job: Resource) -> list[BillKey]:
         """The bills that the job is about: one for each account, frequency and interval of its plans in the period.
 
-        Charges are on a bill of their own. An organization that consolidates bills has one for all of these.
+        Charges are on a bill of their own. An organization that consolidates bills has one for all of these, but where
+        the job is for one frequency alone.
         """
         wanted, bill_date = job.get("billingFrequency"), job["billDate"]
         plans = self._plans_by_payer()
@@ -215,7 +216,7 @@ class Bills(Hierarchy, Notifications):
             if bill["accountId"] in accounts
             and (bill["billDate"], bill["billingFrequency"]) == (bill_date, CHARGES_ONLY)
         ]
-        mixed = self.config.get("consolidateBills")
+        mixed = self.config.get("consolidateBills") and wanted is None
         keys: dict[BillKey, None] = {}
         for account_id, frequency, every in found:
             if wanted in (None, frequency):
