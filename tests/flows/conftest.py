@@ -284,7 +284,7 @@ def world(box: Sandbox, make_services: Callable[..., Services]) -> Iterator[Worl
         Pair("Aggregation", world.ids["calls"], "ItemPrice", CALLS_PRICE, "USD"),
         Pair("NotMetered", "*", "ItemPrice", SUPPORT),
     ]
-    set_up.add(made, "default", pairs, made_by="test", check=False)
+    set_up.add(made, "default", pairs, made_by="test")
     world.forget_calls()
     yield world
 
