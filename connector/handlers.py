@@ -189,6 +189,13 @@ def on_invoice_beside(event: Delivered) -> list[int]:
     return syncs.wake(event.db, event.connection, [invoice_wish(one) for one in sorted(filter(None, named))], event.now)
 
 
+def on_invoice_gone(event: Delivered) -> list[int]:
+    """Keep that the invoice is deleted: nothing is to be done for it any more."""
+    if event.keep("invoice") is None:
+        raise Unusable("the event has no invoice")
+    return []
+
+
 def on_invoice_closed(event: Delivered) -> list[int]:
     """Follow a pending invoice of ours to the id that it got when it was closed."""
     if event.keep("invoice") is None:
@@ -269,6 +276,7 @@ CHARGEBEE: dict[str, Handler] = {
     "item_price_deleted": on_item_price,
     "pending_invoice_created": on_pending_invoice,
     "invoice_generated": on_invoice_closed,
+    "invoice_deleted": on_invoice_gone,
 }
 HANDLERS: dict[tuple[str, str], Handler] = {
     **{("chargebee", event_type): handler for event_type, handler in CHARGEBEE.items()},

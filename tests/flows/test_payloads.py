@@ -23,6 +23,7 @@ OPENS: dict[str, list[str]] = {
     "item_price_deleted": [],
     "pending_invoice_created": [],
     "invoice_generated": [],
+    "invoice_deleted": [],
     "subscription_ramp_created": [],
     "subscription_ramp_updated": [],
     "subscription_ramp_drafted": [],
