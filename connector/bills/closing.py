@@ -4,8 +4,8 @@ Chargebee closes a pending invoice by itself some days after it was made, if the
 AUTO_CLOSE_DAYS repeats it. From which moment Chargebee counts is not documented; we take the invoice's date, which is the
 earliest it can be. A subscription or customer with `auto_close_invoices` false is exempt, the subscription's word first.
 
-All of this is worked out from what has been seen, without a call: pending invoices from their events, so one that was closed
-or deleted without an event that we got stays in the list until its time is over.
+All of this is worked out from what has been seen, without a call: pending invoices from their events. One that was closed or
+deleted without an event that reached us stays in the list until its time is over.
 """
 
 from collections import defaultdict

@@ -159,13 +159,17 @@ def test_an_exempt_subscription_is_read_from_what_was_seen_of_it(world: World, m
     assert [(one.closes_at, one.at_risk) for one in work(world)] == [(None, False)]
 
 
-def test_an_invoice_that_was_closed_is_no_work(world: World, make_services: Make) -> None:
+@pytest.mark.parametrize("way", ["closed", "deleted"])
+def test_an_invoice_that_was_closed_or_deleted_is_no_work(world: World, make_services: Make, way: str) -> None:
     world.services = make_services(AUTO_CLOSE_DAYS="3")
     world.sign_up()
     world.settle()
     invoice_id = world.renew()
     assert len(work(world)) == 1
-    world.chargebee.close_invoice(invoice_id)
+    if way == "closed":
+        world.chargebee.close_invoice(invoice_id)
+    else:
+        world.chargebee.delete_invoice(invoice_id)
     world.settle()
     assert work(world) == []
 

@@ -9,7 +9,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connector.bills.lines import content_hash, keyed_lines
@@ -673,6 +673,7 @@ invoices = st.builds(
 policies = st.builds(
     Policies,
     max_charges=st.sampled_from([3, 500]),
+    max_invoice_lines=st.sampled_from([3, 700]),
     exponents=st.sampled_from([{}, {"VND": 0}, {"TOKENS": 2}]),
     negative_lines=st.sampled_from(["net", "net", "promotional_credit", "park"]),
     negative_total=st.sampled_from(["park", "promotional_credit"]),
@@ -758,6 +759,39 @@ def test_a_bill_that_only_gains_lines_never_parks_for_a_rounded_cent(before: lis
     second = plan_push(bill(*before, *new), around(sent=sent(first)))
     assert second.problems == ()
     assert sum(sent(first).values()) + second.to_send_minor == second.total_minor
+
+
+# ISO 4217's currencies that somebody can be billed in.
+ISO_4217 = """
+AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BRL BSD BTN BWP BYN BZD CAD CDF CHF CLP CNY COP
+CRC CUP CVE CZK DJF DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GNF GTQ GYD HKD HNL HTG HUF IDR ILS INR IQD IRR
+ISK JMD JOD JPY KES KGS KHR KMF KPW KRW KWD KYD KZT LAK LBP LKR LRD LSL LYD MAD MDL MGA MKD MMK MNT MOP MRU MUR MVR MWK MXN
+MYR MZN NAD NGN NIO NOK NPR NZD OMR PAB PEN PGK PHP PKR PLN PYG QAR RON RSD RUB RWF SAR SBD SCR SDG SEK SGD SHP SLE SOS SRD
+SSP STN SVC SYP SZL THB TJS TMT TND TOP TRY TTD TWD TZS UAH UGX USD UYU UZS VES VND VUV WST XAF XCD XOF XPF YER ZAR ZMW ZWG
+"""
+WITHOUT_DECIMALS = {"JPY", "KRW", "XAF", "XOF"}
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.lists(st.decimals(0, 10**9, places=5), min_size=1, max_size=5), st.sampled_from([0, 2]))
+def test_in_every_currency_what_is_sent_is_the_bill_to_chargebees_minor_unit(values: list[Decimal], said: int):
+    for currency in ISO_4217.split():
+        lines = [bill_line(one, currency=currency, pricing_id=str(number)) for number, one in enumerate(values)]
+        there = {
+            "charge_prices": {("Default", "*", currency): CHARGE},
+            "pending": {SUBSCRIPTION: [invoice(currency_code=currency)]},
+        }
+        plan = plan_push(bill(*lines, currency=currency), around(**there))
+        decimals = 0 if currency in WITHOUT_DECIMALS else 2
+        if codes(plan) == ["currency"]:
+            # Nobody knows its minor unit until a person has said it.
+            decimals = said
+            plan = plan_push(bill(*lines, currency=currency), around(exponents={currency: said}, **there))
+        assert (codes(plan), plan.decimals) == ([], decimals)
+        total = round(sum(map(Fraction, values)) * 10**decimals)
+        assert sum(one.amount_minor for one in plan.to_send) == plan.total_minor == total
+        assert all(abs(one.whole_minor - Fraction(one.exact) * 10**decimals) < 1 for one in plan.lines)
+        assert Decimal(as_json(plan)["to_add"]) * 10**decimals == total
 
 
 def test_an_invoice_that_has_not_come_is_waited_for_though_another_subscription_was_sent():
