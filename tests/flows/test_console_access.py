@@ -3,9 +3,10 @@
 import re
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal
 
 import pytest
+from argon2 import PasswordHasher
 from flask import Flask
 from redis import Redis
 from sqlalchemy import select, update
@@ -193,12 +194,12 @@ def test_unknown_name_costs_one_check_of_a_password_like_a_known_one(
 ) -> None:
     checked: list[str] = []
 
-    class Watching:
-        def verify(self, password_hash: str, password: str) -> bool:
-            checked.append(password_hash)
-            return access.PasswordHasher().verify(password_hash, password)
+    class Watching(PasswordHasher):
+        def verify(self, password_hash: str | bytes, password: str | bytes) -> Literal[True]:
+            checked.append(str(password_hash))
+            return super().verify(password_hash, password)
 
-    monkeypatch.setattr(access, "HASHER", Watching())
+    monkeypatch.setattr(access, "HASHER", Watching(time_cost=2, memory_cost=19_456, parallelism=1))
     for name in ("nobody", "the-admin"):
         with pytest.raises(access.LoginRefused):
             access.log_in(people.services, name, "wrong", "127.0.0.1")
