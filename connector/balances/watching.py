@@ -191,6 +191,8 @@ def _settle(services: Services, run: Run, seen: Look | None) -> tuple[Decision, 
             watch = watches.find(db, run.connection, run.subject, to_change=True)
             if watch is None:
                 return Decision(OK), None  # nobody watches it any more
+            if seen is not None:
+                watches.keep_reading(db, run.connection, run.subject, seen.stands)
             own = watches.own_top_ups(db, run.connection, run.subject)
             decision = _decision(services, watch, seen, own)
             if decision.top_up and seen is not None:

@@ -212,6 +212,9 @@ def test_the_chart_shows_transactions_charges_and_what_m3ter_previews(
     assert all(day >= "2026-02-20" for day, _, _ in coming)
     assert (shown["threshold"], shown["held"], shown["disagreements"]) == ("50", "120", [])
     assert "90.00 EUR" in balances("chart", balance_id).output
+    world.box.advance(to=datetime(2026, 3, 15, 1, tzinfo=UTC))  # the day of a run, which has made its charge
+    today = document(balances("chart", balance_id, "--json"))
+    assert [one["day"] for one in today["charges"] + today["coming_charges"]].count("2026-03-15") == 1
     page = tmp_path / "balance.html"
     assert balances("chart", balance_id, "--page", "--file", str(page)).exit_code == 0
     assert "<svg" in page.read_text()
