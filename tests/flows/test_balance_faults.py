@@ -193,6 +193,8 @@ def test_a_call_that_takes_effect_after_all_is_not_taken_twice_or_parks(
     for operation, restart in zip(case.made_by, restarts(world), strict=False):
         restart()
         world.box.faults.order("m3ter", operation, "late", seconds=TOO_LATE)
+        drain(world)
+        world.box.advance(timedelta(seconds=121))
         go_on(world)
         if operation != "create_balance_transaction":
             assert outcome(world) == {("succeeded", "done")}, operation

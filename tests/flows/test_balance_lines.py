@@ -204,7 +204,7 @@ def test_a_charge_added_later_to_a_bill_that_waited_for_the_next_invoice_goes_th
 def test_an_account_without_a_plan_is_billed_on_the_subscription_that_is_named(prepaid: World) -> None:
     prepaid.map("NotMetered", "*", UNMAPPED)
     prepaid.sign_up("plain", "sub-plain", items=(UNMAPPED,))
-    plain = prepaid.m3ter.create_account("plain", email="plain@example.test")
+    plain = prepaid.m3ter.create_account("plain")
     prepaid.settle()
     prepaid.map("Account", plain["id"], "plain", table="Customer")
     prepaid.sign_up("plain", "sub-other", items=(UNMAPPED,))

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connector.balances import drafts, top_ups
@@ -145,6 +145,7 @@ def test_nothing_is_found_where_all_is_as_it_was_asked_for(world: World) -> None
     assert findings(PREPAID, rows, there) == []
 
 
+@settings(max_examples=40)
 @given(worlds(), st.data())
 def test_what_is_gone_is_found_and_the_half_that_is_left_of_a_pair(world: World, data: st.DataObject) -> None:
     rows, there = world
@@ -157,6 +158,7 @@ def test_what_is_gone_is_found_and_the_half_that_is_left_of_a_pair(world: World,
     assert set(codes(found)) <= {"missing", "charge_without_credit", "credit_without_charge", "unknown_charge"}
 
 
+@settings(max_examples=40)
 @given(worlds(), st.data())
 def test_another_amount_is_found(world: World, data: st.DataObject) -> None:
     rows, there = world
@@ -167,6 +169,7 @@ def test_another_amount_is_found(world: World, data: st.DataObject) -> None:
     assert (finding.code, row.reference in finding.text, "amount" in finding.text) == ("changed", True, True)
 
 
+@settings(max_examples=40)
 @given(worlds(), st.data())
 def test_a_reference_that_stands_twice_is_found(world: World, data: st.DataObject) -> None:
     rows, there = world
@@ -179,6 +182,7 @@ def test_a_reference_that_stands_twice_is_found(world: World, data: st.DataObjec
     assert (finding.code, finding.text.endswith(f" {row.reference}")) == ("credited_twice", True)
 
 
+@settings(max_examples=40)
 @given(worlds(), st.data())
 def test_what_nobody_asked_for_is_found(world: World, data: st.DataObject) -> None:
     rows, there = world
@@ -190,6 +194,7 @@ def test_what_nobody_asked_for_is_found(world: World, data: st.DataObject) -> No
     assert found == sorted([*expected, *lost])
 
 
+@settings(max_examples=40)
 @given(worlds(), st.data())
 def test_a_half_that_was_withdrawn_after_the_other_was_made_is_found(world: World, data: st.DataObject) -> None:
     rows, there = world

@@ -678,6 +678,7 @@ policies = st.builds(
     negative_lines=st.sampled_from(["net", "net", "promotional_credit", "park"]),
     negative_total=st.sampled_from(["park", "promotional_credit"]),
     late_bills=st.sampled_from(["park", "next_invoice"]),
+    charge_bills=st.sampled_from(["late_bills", "next_invoice"]),
     group_above=st.sampled_from([0, 2, 500]),
 )
 surroundings = st.builds(
