@@ -8,7 +8,7 @@ demo: .venv/run
 	.venv/bin/connector demo
 
 test: check
-	.venv/bin/pytest -n auto
+	.venv/bin/pytest -n auto --dist worksteal
 
 chaos: .venv/dev
 	.venv/bin/pytest -n0 -s --database sqlite tests/chaos/killed_bills.py

@@ -5,11 +5,13 @@ A session is a signed cookie that names the user and the user's generation. What
 """
 
 import re
+import secrets
 import threading
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
 import structlog
@@ -37,8 +39,6 @@ BY_NAME, BY_ADDRESS = Limit("name", 5, 900), Limit("address", 30, 900)
 HASHER = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
 # So many passwords are checked at once, however many log-ins somebody sends.
 _CHECKS, CHECK_SECONDS = threading.BoundedSemaphore(2), 5
-# The hash of nobody's password: an unknown name takes as long as a wrong password.
-_NOBODY = HASHER.hash("nobody's password")
 
 
 @dataclass(frozen=True)
@@ -162,8 +162,10 @@ def log_in(services: Services, name: str, password: str, address: str) -> Person
         log.warning("too many log-ins", address=address)
         raise TooManyTries("Too many tries: wait a quarter of an hour.")
     with services.reading() as db:
-        user = db.scalar(select(User).where(User.name == name))
-    is_right = _matches(user.password_hash if user else _NOBODY, password)
+        # Not every text that somebody may send can be asked for.
+        user = db.scalar(select(User).where(User.name == name)) if NAME.fullmatch(name) else None
+    nobodys = _nobodys_hash()  # also where it is not needed: making the first one takes time
+    is_right = _matches(user.password_hash if user else nobodys, password)
     if user is None or not is_right or not user.enabled:
         with services.transaction() as db:
             # A name that nobody has may be a password in the wrong field.
@@ -178,6 +180,12 @@ def log_in(services: Services, name: str, password: str, address: str) -> Person
         db.execute(update(User).where(*mine).values(password_hash=fresh, logged_in_at=now))
         _note(db, person.actor, "console log-in", user.name, now, address=address)
     return person
+
+
+@cache
+def _nobodys_hash() -> str:
+    """The hash of nobody's password: an unknown name takes as long as a wrong password."""
+    return HASHER.hash(secrets.token_urlsafe(32))
 
 
 def _matches(password_hash: str, password: str) -> bool:

@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from connector import catch_up, inbox, jobs, leases, pauses, polls, syncs
 from connector.balances import watching
-from connector.bills import approvals
+from connector.bills import approvals, closing
 from connector.errors import ConnectorError
 from connector.services import Services
 
@@ -80,6 +80,7 @@ PERIODIC = (
     Periodic("probe", lambda services: services.settings.sweep_seconds, pauses.probe),
     # When each balance is looked at stands in its watch.
     Periodic("watch balances", lambda services: services.settings.sweep_seconds, watching.check),
+    Periodic("watch closings", lambda services: services.settings.recheck_seconds, closing.watch),
     Periodic("sweep", lambda services: services.settings.sweep_seconds, sweep),
 )
 

@@ -18,4 +18,9 @@ def code(*parts: str) -> str:
     ambiguous = joined.count("/") != len(parts) - 1 and len(parts) > 1
     if len(joined) <= MAX_LENGTH and not ambiguous and _GENERAL.fullmatch(joined):
         return joined
+    return hashed(*parts)
+
+
+def hashed(*parts: str) -> str:
+    """The parts as one code that every rule allows."""
     return "cb-" + hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:48]

@@ -30,9 +30,10 @@ def next_run(row: Sync, now: datetime) -> str:
 # What a sync waits for, by the first word of its wish and with the rest of it.
 WISHES = {
     "invoice": "a pending invoice of subscription {}",
-    "settled": "an answer about another bill's line on invoice {}",
-    "closed": "the closing of the invoices of bill {}",
-    "approval": "another person's approval of bill {}",
+    "settled": "certainty about another bill's line on invoice {}",
+    "closed": "the closing of an invoice of bill {}",
+    "shadow": "the closing of an invoice of subscription {}",
+    "approval": "one person's approval more of bill {}",
     "made": "balance request {}, which has to be made first",
     "mapping": "a mapping of {}",
 }

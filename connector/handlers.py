@@ -8,12 +8,15 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from connector import inbox, mirror, syncs, transfers
+from connector.balances import products, sold
 from connector.balances.making import sync_balance_request
+from connector.balances.sold import sync_top_up
 from connector.balances.watching import sync_balance_watch
 from connector.bills import approvals, final
 from connector.bills.push import sync_bill
 from connector.bills.receipts import sync_receipt
 from connector.bills.routing import invoice_wish
+from connector.bills.shadow import shadow_wish
 from connector.clients.chargebee import Invoice
 from connector.customers import sync_customer
 from connector.mirror import Backdated
@@ -28,6 +31,7 @@ KINDS: dict[str, Work] = {
     "receipt": sync_receipt,
     "balance_request": sync_balance_request,
     "balance_watch": sync_balance_watch,
+    sold.KIND: sync_top_up,
 }
 
 
@@ -196,9 +200,54 @@ def on_invoice_closed(event: Delivered) -> list[int]:
     """Follow a pending invoice of ours to the id that it got when it was closed."""
     if event.keep("invoice") is None:
         raise Unusable("the event has no invoice")
-    bills = final.adopt(event.db, event.connection, Invoice.from_json(event.content["invoice"]))
-    woken = syncs.wake(event.db, event.connection, [final.close_wish(one) for one in bills], event.now)
-    return woken + [sync for bill_id in bills for sync in event.ask("receipt", bill_id)]
+    invoice = Invoice.from_json(event.content["invoice"])
+    bills = final.adopt(event.db, event.connection, invoice)
+    named = {invoice.subscription_id, *(line.subscription_id for line in invoice.lines)}
+    wishes = [*map(final.close_wish, bills), *(shadow_wish(one) for one in sorted(filter(None, named)))]
+    woken = syncs.wake(event.db, event.connection, wishes, event.now)
+    return woken + [sync for bill_id in bills for sync in event.ask("receipt", bill_id)] + _top_ups_of(event)
+
+
+def on_final_invoice(event: Delivered) -> list[int]:
+    """Look at the top-ups on an invoice that was paid, changed, refunded or deleted; one without any opens nothing."""
+    if event.keep("invoice") is None:
+        raise Unusable("the event has no invoice")
+    return _top_ups_of(event)
+
+
+def on_payment(event: Delivered) -> list[int]:
+    """As for the invoice in it, or the credit note; a payment that is on none yet says nothing."""
+    if "invoice" in event.content:
+        return on_final_invoice(event)
+    return on_credit_note(event) if "credit_note" in event.content else []
+
+
+def on_credit_note(event: Delivered) -> list[int]:
+    """Look at the top-ups on the invoice that a credit note refers to, where it was looked at before."""
+    note = event.content.get("credit_note")
+    if not isinstance(note, dict):
+        raise Unusable("the event has no credit note")
+    invoice_id = note.get("reference_invoice_id")
+    is_known = isinstance(invoice_id, str) and sold.is_known(event.db, event.connection, invoice_id)
+    return event.ask(sold.KIND, str(invoice_id)) if is_known else []
+
+
+def _top_ups_of(event: Delivered) -> list[int]:
+    """The sync of the invoice's top-ups, where it has any; a pending one has a temporary id and nobody has paid for it."""
+    invoice = event.content["invoice"]
+    if invoice.get("status") == "pending":
+        return []
+    lines = [line for line in invoice.get("line_items") or [] if isinstance(line, dict)]
+    prices = {line["entity_id"] for line in lines if isinstance(line.get("entity_id"), str)}
+    # Where only the first of many lines came along, a top-up may be among the others.
+    may_have = bool(invoice.get("line_items_next_offset")) and products.are_sold(event.db, event.connection)
+    if (
+        may_have
+        or products.any_of(event.db, event.connection, prices)
+        or sold.is_known(event.db, event.connection, invoice["id"])
+    ):
+        return event.ask(sold.KIND, str(invoice["id"]))
+    return []
 
 
 def on_bill(event: Delivered) -> list[int]:
@@ -269,6 +318,15 @@ CHARGEBEE: dict[str, Handler] = {
     "item_price_deleted": on_item_price,
     "pending_invoice_created": on_pending_invoice,
     "invoice_generated": on_invoice_closed,
+    "invoice_generated_with_backdating": on_final_invoice,
+    "invoice_updated": on_final_invoice,
+    "invoice_deleted": on_final_invoice,
+    "payment_succeeded": on_payment,
+    "payment_refunded": on_payment,
+    "credit_note_created": on_credit_note,
+    "credit_note_created_with_backdating": on_credit_note,
+    "credit_note_updated": on_credit_note,
+    "credit_note_deleted": on_credit_note,
 }
 HANDLERS: dict[tuple[str, str], Handler] = {
     **{("chargebee", event_type): handler for event_type, handler in CHARGEBEE.items()},

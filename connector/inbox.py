@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -16,6 +16,7 @@ from connector.database import insert
 from connector.errors import ConnectorError
 from connector.models import InboxEvent, QuarantinedBody, Sync
 
+SOURCES = ("chargebee", "m3ter")
 MAX_DEPTH = 64
 MAX_NODES = 100_000
 MAX_ID = 200
@@ -200,7 +201,7 @@ def has_new(db: Session) -> bool:
 
 def listed(
     db: Session,
-    connection: str | None,
+    connections: Collection[str],
     *,
     status: str | None = None,
     event_type: str | None = None,
@@ -209,12 +210,14 @@ def listed(
     before: int | None = None,
     limit: int,
 ) -> list[InboxEvent]:
-    """The newest events like this, of all connections where none is named, without their bodies; older than row `before`."""
-    wanted: list[ColumnElement[bool]] = [] if before is None else [InboxEvent.id < before]
+    """The newest events of these connections like this, without their bodies; older than row `before`."""
+    wanted: list[ColumnElement[bool]] = [InboxEvent.connection.in_(connections)]
+    wanted += [] if before is None else [InboxEvent.id < before]
+    # The index of ids begins with connection and source.
+    wanted += [InboxEvent.source.in_(SOURCES)] if event_id is not None and source is None else []
     wanted += [
         column == value
         for column, value in (
-            (InboxEvent.connection, connection),
             # Written out: an index of some rows only is not found by a parameter.
             (InboxEvent.status, status and literal(status, literal_execute=True)),
             (InboxEvent.event_type, event_type),
@@ -252,7 +255,9 @@ def opener_of(db: Session, sync: Sync) -> InboxEvent | None:
     if not sync.trigger.startswith(start):
         return None
     wanted = select(InboxEvent).where(
-        InboxEvent.connection == sync.connection, InboxEvent.event_id == sync.trigger.removeprefix(start)
+        InboxEvent.connection == sync.connection,
+        InboxEvent.source.in_(SOURCES),
+        InboxEvent.event_id == sync.trigger.removeprefix(start),
     )
     return db.scalars(wanted.options(defer(InboxEvent.body)).limit(1)).first()
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
@@ -51,6 +51,12 @@ def release(services: Services, lease: Held) -> None:
         db.execute(
             update(Lease).where(Lease.name == lease.name, Lease.fence == lease.fence).values(until=services.now())
         )
+
+
+def queue_up(db: Session, name: str, now: datetime) -> None:
+    """Wait until no other transaction that has queued up under this name is open; the next waits until ours has ended."""
+    row = insert(db, Lease).values(name=name, fence=1, until=now)
+    db.execute(row.on_conflict_do_update(index_elements=["name"], set_={"fence": Lease.fence + 1}))
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """Finding syncs by whatever id a person has at hand, of either system, and a page at a time."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -26,9 +26,13 @@ class Filter:
 
     def conditions(self, db: Session) -> list[ColumnElement[bool]]:
         """What the database is asked for."""
-        columns = {"connection": Sync.connection, "status": Sync.status, "kind": Sync.kind, "cause": Sync.cause}
-        plain = [columns[one.name] == getattr(self, one.name) for one in fields(self) if one.name in columns
-                 and getattr(self, one.name) is not None]  # fmt: skip
+        columns = (
+            (Sync.connection, self.connection),
+            (Sync.status, self.status),
+            (Sync.kind, self.kind),
+            (Sync.cause, self.cause),
+        )
+        plain = [column == value for column, value in columns if value is not None]
         return plain if self.about is None else [*plain, _about(db, self.about)]
 
 

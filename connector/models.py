@@ -137,6 +137,7 @@ class Sync(Base):
         Index("ix_syncs_wakes_on", "connection", "wakes_on", sqlite_where=IS_OPEN, postgresql_where=IS_OPEN),
         Index("ix_syncs_status", "status", "id"),
         Index("ix_syncs_subject", "subject"),
+        Index("ix_syncs_trigger", "trigger"),
     )  # fmt: skip
 
     connection: Mapped[str]
@@ -427,6 +428,32 @@ class Receipt(Base):
     created_at: Mapped[datetime]
 
 
+class BillComparison(Base):
+    """What shadow mode has found of a bill: its plan beside what another process has put on the invoice."""
+
+    __tablename__ = "bill_comparisons"
+    __table_args__ = (
+        UniqueConstraint("connection", "bill_id"),
+        Index("ix_bill_comparisons_billed_until", "connection", "billed_until"),
+    )
+
+    connection: Mapped[str]
+    bill_id: Mapped[str]
+    account_id: Mapped[str]
+    billed_until: Mapped[datetime]
+    currency: Mapped[str]
+    decimals: Mapped[int]
+    wanted_minor: Mapped[int] = mapped_column(Id)
+    found_minor: Mapped[int] = mapped_column(Id)
+    # equal, same sums or differs; not final while the invoice is pending and differs.
+    verdict: Mapped[str]
+    is_final: Mapped[bool]
+    differences: Mapped[list[Any]]
+    # The planned charges that were found just so: they are no other bill's.
+    alike: Mapped[list[Any]]
+    compared_at: Mapped[datetime]
+
+
 class BalanceRequest(Base):
     """What somebody asked Balance Billing to make: planned → sending → done, parked in doubt, or withdrawn.
 
@@ -462,6 +489,64 @@ class BalanceRequest(Base):
     made_by: Mapped[str]
     created_at: Mapped[datetime]
     finished_at: Mapped[datetime | None]
+
+
+class TopUpProduct(Base):
+    """What one item price sells: so much credit on a balance for each unit of money.
+
+    A row is never changed. Other terms are another row that begins where this one was removed, so that whatever was paid in
+    a row's time keeps its terms, however late it is heard of.
+    """
+
+    __tablename__ = "top_up_products"
+    __table_args__ = (
+        Index(
+            "uq_top_up_products_live", "connection", "item_price_id", unique=True,
+            sqlite_where=text("removed_at IS NULL"), postgresql_where=text("removed_at IS NULL"),
+        ),
+        Index("ix_top_up_products_price", "connection", "item_price_id"),
+    )  # fmt: skip
+
+    connection: Mapped[str]
+    item_price_id: Mapped[str]
+    price_currency: Mapped[str]
+    balance_code: Mapped[str]
+    balance_name: Mapped[str]
+    # The balance's currency, and to how many decimals of it credit is rounded.
+    currency: Mapped[str]
+    decimals: Mapped[int]
+    rate: Mapped[Decimal]
+    # None: one balance of the account takes all; else each purchase gets its own, which ends after so many months.
+    expires_after_months: Mapped[int | None]
+    # gross or net; None is what the connection's setting says.
+    basis: Mapped[str | None]
+    transaction_type: Mapped[str]
+    transaction_type_id: Mapped[str]
+    # What is paid from then on, and before `removed_at`, is credited.
+    sold_from: Mapped[datetime]
+    removed_at: Mapped[datetime | None]
+    made_by: Mapped[str]
+    created_at: Mapped[datetime]
+
+
+class SoldTopUp(Base):
+    """A line of a Chargebee invoice that has been credited: to which balance, under which terms, for how much money."""
+
+    __tablename__ = "sold_top_ups"
+    __table_args__ = (UniqueConstraint("connection", "invoice_id", "line_id"),)
+
+    connection: Mapped[str]
+    invoice_id: Mapped[str]
+    line_id: Mapped[str]
+    product_id: Mapped[int] = mapped_column(ForeignKey("top_up_products.id"))
+    basis: Mapped[str]
+    customer_id: Mapped[str]
+    account_id: Mapped[str]
+    balance_id: Mapped[str]
+    # The money, in minor units of the invoice's currency, that all requests so far stand for, and how many they are.
+    paid_minor: Mapped[int] = mapped_column(Id)
+    requests: Mapped[int]
+    created_at: Mapped[datetime]
 
 
 class BalanceWatch(Base):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import version
 
-from sqlalchemy import func, literal, select
+from sqlalchemy import and_, func, literal, not_, or_, select
 from sqlalchemy.orm import Session
 
 from connector import catch_up, pauses, polls
@@ -93,7 +93,7 @@ def of_installation(services: Services) -> Overview:
                     IS_OPEN, Sync.status == "pending", Sync.next_attempt_at <= now, pauses.holds_none()
                 )
             ),
-            troubles=_troubles(db),
+            troubles=_troubles(db, now),
             events={status: _count(db, InboxEvent, status) for status in NOT_DONE},
             states=[
                 State(
@@ -120,12 +120,13 @@ def _count(db: Session, table: type[Sync] | type[InboxEvent], status: str) -> Co
     return Count(db.scalar(select(func.count()).select_from(some)) or 0)
 
 
-def _troubles(db: Session) -> list[Trouble]:
-    """What people have to do comes first, then the most."""
+def _troubles(db: Session, now: datetime) -> list[Trouble]:
+    """What people have to do comes first, then the most; what is about to run does not stand still."""
+    about_to_run = or_(Sync.status == "running", and_(Sync.status == "pending", Sync.next_attempt_at <= now))
     said = (Sync.connection, Sync.kind, Sync.status, Sync.cause)
     rows = db.execute(
         select(*said, func.count(), func.min(Sync.updated_at), func.min(Sync.next_step))
-        .where(IS_OPEN, Sync.status != "running", Sync.cause.is_not(None))
+        .where(IS_OPEN, not_(about_to_run), Sync.cause.is_not(None))
         .group_by(*said)
     )
     found = [

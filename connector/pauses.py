@@ -21,9 +21,9 @@ from connector.services import Connected, Services
 log = structlog.get_logger(__name__)
 
 # The kinds of syncs that send money.
-MONEY_KINDS = frozenset({"bill", "balance_request"})
+MONEY_KINDS = frozenset({"bill", "balance_request", "top_up"})
 # The kinds that can do nothing without Chargebee.
-CHARGEBEE_KINDS = frozenset({"bill"})
+CHARGEBEE_KINDS = frozenset({"bill", "top_up"})
 ALL, CHARGEBEE, M3TER, MONEY = "all", "chargebee", "m3ter", "money"
 # The kinds of syncs that a pause holds back, None for all. Sign-ups go on without Chargebee: its events have told all that
 # they nearly always need, and m3ter takes no usage for an account that is not there.

@@ -69,7 +69,12 @@ class Connection(BaseModel):
     push_bills_from: date | None = Field(
         None, description="bills whose period ends before this day are left alone; unset: the day of the installation"
     )
-    max_bill_lines: int = Field(500, ge=1, le=700, description="a bill with more lines parks before the first is sent")
+    max_bill_lines: int = Field(500, ge=1, description="a bill of more charges parks before the first is sent")
+    max_invoice_lines: int = Field(
+        700,
+        ge=1,
+        description="no invoice is let grow past so many lines; more only on a site with Enterprise-scale Invoicing",
+    )
     push_customers: tuple[str, ...] = Field(
         (), description="push only bills of these Chargebee customers, comma separated"
     )
@@ -104,17 +109,36 @@ class Connection(BaseModel):
         "park",
         description="what becomes of a bill whose invoice is closed: it parks, or goes on the next one, or …",
     )
+    charge_bills: Literal["unbilled_charge", "next_invoice", "own_invoice", "late_bills"] = Field(
+        "unbilled_charge",
+        description="what becomes of a bill of charges alone, such as a top-up's, whose day has no pending invoice",
+    )
     wait_for_invoice_days: int = Field(
         7, ge=0, description="a bill waits this long for its pending invoice after the end of its period"
     )
     foreign_lines: Literal["park", "ignore"] = Field(
         "park", description="what to do about lines with the connector's charge items that somebody else added"
     )
+    auto_close_days: Decimal | None = Field(
+        None,
+        gt=0,
+        le=50,
+        description="after so many days the site closes pending invoices by itself, as set there; `0.5` is 12 hours",
+    )
+    close_alarm_hours: int = Field(
+        24, ge=0, description="an alarm when an invoice closes before its bill is on it with this to spare"
+    )
+    chargebee_calls_per_minute: int = Field(
+        100, ge=1, description="calls that the site allows us; how long pushes will take is worked out from it"
+    )
     close_invoices: bool = Field(
         False, description="close an invoice once all of the account's bills for its period are on it"
     )
     lock_bills: bool = Field(
         False, description="lock a bill in m3ter once it is pushed; it cannot be calculated again then"
+    )
+    top_up_amount: Literal["gross", "net"] = Field(
+        "net", description="what a top-up sold in Chargebee credits: its price, or the price less its discounts"
     )
     consolidated_invoicing: bool = Field(
         False, description="whether the site puts several subscriptions on one invoice"

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
-from sqlalchemy import and_, case, literal, or_, select, update
+from sqlalchemy import and_, case, func, literal, or_, select, update
 from sqlalchemy.orm import Session
 
 from connector import pauses
@@ -23,7 +23,7 @@ from connector.errors import (
     Retryable,
     Waiting,
 )
-from connector.models import IS_OPEN, Attempt, Sync
+from connector.models import IS_OPEN, Attempt, SeenBill, Sync
 from connector.services import Services
 from connector.settings import Settings
 
@@ -126,7 +126,17 @@ def wake(db: Session, connection: str, keys: Iterable[str], now: datetime) -> li
 
 
 def take_due(db: Session, now: datetime, *, requeue_seconds: int, limit: int = 500) -> list[tuple[int, str]]:
-    """Ids and kinds of what is due, not paused and not queued, or queued so long ago that the queue must have lost it."""
+    """Ids and kinds of what is due, not paused and not queued, or queued so long ago that the queue must have lost it.
+
+    Up to `limit` bills, and as much else. Of the bills those come first whose period ended first: their invoices are
+    closed first. Nothing else may crowd them out.
+    """
+    ended = (
+        select(SeenBill.billed_until)
+        .where(SeenBill.connection == Sync.connection, SeenBill.bill_id == Sync.subject)
+        .correlate(Sync)
+        .scalar_subquery()
+    )
     due = (
         select(Sync.id)
         .where(
@@ -135,12 +145,13 @@ def take_due(db: Session, now: datetime, *, requeue_seconds: int, limit: int = 5
             or_(Sync.queued_at.is_(None), Sync.queued_at <= now - timedelta(seconds=requeue_seconds)),
             pauses.holds_none(),
         )
-        .order_by(Sync.next_attempt_at, Sync.id)
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
-    ids = list(db.scalars(due))
-    return mark_queued(db, ids, now)
+    is_money = Sync.kind.in_(MONEY_KINDS)
+    bills = due.where(is_money).order_by(func.coalesce(ended, Sync.next_attempt_at), Sync.next_attempt_at, Sync.id)
+    others = due.where(~is_money).order_by(Sync.next_attempt_at, Sync.id)
+    return mark_queued(db, [*db.scalars(bills), *db.scalars(others)], now)
 
 
 def still_due(db: Session, sync_id: int, now: datetime) -> list[tuple[int, str]]:
@@ -156,7 +167,8 @@ def mark_queued(db: Session, ids: Sequence[int], now: datetime) -> list[tuple[in
     if not ids:
         return []
     rows = db.execute(update(Sync).where(Sync.id.in_(ids)).values(queued_at=now).returning(Sync.id, Sync.kind))
-    return sorted((row.id, row.kind) for row in rows)
+    kinds = {row.id: row.kind for row in rows}
+    return [(sync_id, kinds[sync_id]) for sync_id in dict.fromkeys(ids) if sync_id in kinds]
 
 
 def attempt(services: Services, sync_id: int, kinds: dict[str, Work]) -> str:

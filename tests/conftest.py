@@ -6,10 +6,11 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, event, text
 
 from connector import database, embedded
 from connector.cli.database import upgrade_tables
@@ -42,10 +43,27 @@ def redis_url() -> Iterator[str]:
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A migrated database, copied for each test."""
     path = tmp_path_factory.mktemp("sqlite") / "template.db"
-    engine = database.make_engine(f"sqlite:///{path}")
+    engine = _sqlite_engine(path)
     upgrade_tables(engine)
     engine.dispose()
     return path
+
+
+def _sqlite_engine(path: Path) -> Engine:
+    """As the connector makes it, but nothing waits for the disk: no test pulls the plug, and what is written is soon deleted."""
+    engine = database.make_engine(f"sqlite:///{path}")
+
+    @event.listens_for(engine, "connect")
+    def _hasty(connection: Any, _record: object) -> None:
+        connection.execute("PRAGMA synchronous = OFF")
+
+    return engine
+
+
+@pytest.fixture(scope="session")
+def sqlite_engines() -> list[Engine]:
+    """The engine that all tests of this process share, one after the other: it keeps the SQL that it has compiled."""
+    return []
 
 
 @pytest.fixture(scope="session")
@@ -56,6 +74,11 @@ def postgresql_engine(worker_id: str) -> Iterator[Engine]:
         isolation_level="AUTOCOMMIT"
     )
     with admin.connect() as connection:
+        if not os.environ.get("TEST_POSTGRESQL_URL"):
+            # The server is the tests' own, and no test pulls the plug: nothing waits for the disk.
+            for setting in ("fsync", "synchronous_commit", "full_page_writes"):
+                connection.execute(text(f"ALTER SYSTEM SET {setting} = off"))
+            connection.execute(text("SELECT pg_reload_conf()"))
         connection.execute(text(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
         connection.execute(text(f"CREATE DATABASE {name}"))
     engine = database.make_engine(admin.url.set(database=name).render_as_string(hide_password=False))
@@ -80,16 +103,39 @@ def _wheel_server() -> str:
 
 
 @pytest.fixture
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
     if request.param == "postgresql":
         engine = request.getfixturevalue("postgresql_engine")
-        tables = ", ".join(f'"{table.name}"' for table in Base.metadata.sorted_tables)
-        with engine.begin() as connection:
-            connection.execute(text(f"TRUNCATE {tables} RESTART IDENTITY"))
+        _empty(engine)
         yield engine
         return
-    path = tmp_path / "connector.db"
-    shutil.copy(request.getfixturevalue("sqlite_template"), path)
-    engine = database.make_engine(f"sqlite:///{path}")
+    template, engines = request.getfixturevalue("sqlite_template"), request.getfixturevalue("sqlite_engines")
+    if not engines:
+        engines.append(_sqlite_engine(Path(tempfile.mkdtemp(dir=template.parent)) / "connector.db"))
+    [engine] = engines
+    path = Path(engine.url.database)
+    for old in path.parent.iterdir():
+        old.unlink()
+    shutil.copy(template, path)
     yield engine
+    if engine.pool.checkedout():
+        # Somebody's thread still holds the file; nobody else gets it.
+        engines.clear()
     engine.dispose()
+
+
+# The tables whose numbers have been drawn from, and those that hold rows.
+DRAWN_FROM = """
+    SELECT owned.refobjid::regclass::text FROM pg_sequences numbers
+    JOIN pg_depend owned ON owned.objid = format('%I.%I', numbers.schemaname, numbers.sequencename)::regclass
+    WHERE numbers.last_value IS NOT NULL AND owned.deptype IN ('a', 'i')
+"""
+FILLED = [f"SELECT '{name}' WHERE EXISTS (SELECT FROM \"{name}\")" for name in Base.metadata.tables]  # noqa: S608 - our names
+
+
+def _empty(engine: Engine) -> None:
+    """Every table as it was made. For each that is truncated PostgreSQL makes new files, so only where there is need."""
+    with engine.begin() as connection:
+        touched = ", ".join(f'"{name}"' for name in connection.scalars(text(" UNION ".join([DRAWN_FROM, *FILLED]))))
+        if touched:
+            connection.execute(text(f"TRUNCATE {touched} RESTART IDENTITY CASCADE"))

@@ -53,6 +53,16 @@ def reference(services: Services, given: str | None) -> str:
     return given if given is not None else requests.made_up_reference(services.chance.getrandbits(64))
 
 
+def as_before(services: Services, connection: str, kind: str, own: str, field: str) -> str | None:
+    """What this field was when the same reference was asked for before; None where it was not.
+
+    A default that goes with the clock has to be the first one again, or a repeat would be another request.
+    """
+    with services.reading() as db:
+        before = requests.asked_before(db, connection, kind, own)
+    return None if before is None else before.body.get(field)
+
+
 def placed(services: Services, connection: str, draft: Draft, balance: Balance | None = None) -> Draft:
     """The draft with all that its balance says, its currencies known to m3ter; raises BadInput.
 

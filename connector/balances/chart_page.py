@@ -81,7 +81,8 @@ As it stood at {{ picture.now.strftime("%Y-%m-%d %H:%M") }} UTC.</p>
 {% endif %}
 {% if picture.now < last %}
 <div><dt>Runs out</dt><dd>
-{%- if picture.forecast.runs_out %}{{ picture.forecast.runs_out.strftime("%Y-%m-%d") }}
+{%- if picture.stands.held <= 0 %}it is empty
+{%- elif picture.forecast.runs_out %}{{ picture.forecast.runs_out.strftime("%Y-%m-%d") }}
 {%- elif picture.forecast.daily is none %}not known
 {%- else %}not before {{ picture.forecast.looked_until.strftime("%Y-%m-%d") }}{% endif %}</dd></div>
 {% endif %}

@@ -13,16 +13,13 @@ from typing import Any
 
 from connector import money
 from connector.clients.m3ter_balance_objects import Balance
+from connector.clients.m3ter_objects import DRAWABLE
 from connector.errors import BadInput
 
 BALANCE, TRANSACTION, TRANSACTION_SCHEDULE, CHARGE, CHARGE_SCHEDULE = (
     "balance", "transaction", "transaction_schedule", "charge", "charge_schedule",
 )  # fmt: skip
 FREQUENCIES = ("DAILY", "WEEKLY", "MONTHLY", "ANNUALLY")
-# What may be paid out of a balance (m3ter.md §12.1).
-DRAWABLE = (
-    "STANDING_CHARGE", "USAGE", "MINIMUM_SPEND", "COUNTER_RUNNING_TOTAL_CHARGE", "COUNTER_ADJUSTMENT_DEBIT", "AD_HOC",
-)  # fmt: skip
 # A reference stands in a transaction's description as one word, by which the transaction is found again.
 REFERENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,79}")
 CURRENCY = re.compile(r"[A-Z]{3}")
@@ -73,6 +70,7 @@ def balance(
     allow_overdraft: bool | None = None,
 ) -> Draft:
     """A balance of an account; raises BadInput with every fault (m3ter.md §12.1)."""
+    _must_be_amounts(rollover_amount, overage_percent)
     faults = _Faults()
     _coded(faults, code, name)
     _currency(faults, currency)
@@ -120,6 +118,7 @@ def transaction(
     currency_paid: str | None = None,
 ) -> Draft:
     """A credit (above zero) or debit (below) of a balance, in its currency; raises BadInput (m3ter.md §12.3)."""
+    _must_be_amounts(amount, paid)
     faults = _Faults()
     _reference(faults, reference)
     _ids(faults, balance_id, type_id)
@@ -152,6 +151,7 @@ def transaction_schedule(
     currency_paid: str | None = None,
 ) -> Draft:
     """Credits that recur: one at `start`, then one every so many days, weeks, months or years; raises BadInput (§12.4)."""
+    _must_be_amounts(amount, paid)
     faults = _Faults()
     _coded(faults, code, name)
     _ids(faults, balance_id, type_id)
@@ -196,6 +196,7 @@ def charge(
 
     An amount below zero is a credit on the bill.
     """
+    _must_be_amounts(amount, units, unit_price)
     faults = _Faults()
     _coded(faults, code, name)
     _currency(faults, currency)
@@ -240,6 +241,7 @@ def charge_schedule(
     bill_epoch: date | None = None,
 ) -> Draft:
     """Charges on a balance that recur, at the start or at the end of each period; raises BadInput (m3ter.md §12.5)."""
+    _must_be_amounts(amount, units, unit_price)
     faults = _Faults()
     _coded(faults, code, name)
     _currency(faults, currency)
@@ -325,6 +327,15 @@ class _Faults:
     def raise_all(self) -> None:
         if self._sentences:
             raise BadInput("; ".join(self._sentences))
+
+
+def _must_be_amounts(*given: Decimal | None) -> None:
+    """Raise BadInput at once for what is no amount: nothing more can be said of it."""
+    for one in given:
+        try:
+            money.amount(0 if one is None else one)
+        except money.BadMoney as bad:
+            raise BadInput(f"{bad}: give an amount") from bad
 
 
 def _reference(faults: _Faults, reference: str) -> None:

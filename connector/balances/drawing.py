@@ -170,8 +170,9 @@ def _values(picture: Picture) -> list[Decimal]:
 
 def _ticks(values: Sequence[Decimal]) -> list[Decimal]:
     """Round amounts at equal distances, at most seven of them, around all of the values."""
-    low, high = min(values), max(values)
-    span = max(high - low, Decimal(1))
+    low = min(values)
+    high = max(*values, low + 1)
+    span = high - low
     place = span.adjusted() - 2
     while True:
         for step in (Decimal(one).scaleb(place) for one in STEPS_OF_TICKS):

@@ -67,11 +67,13 @@ def read(services: Services, connection: str, balance: Balance) -> There:
 
 def findings(balance: Balance, asked: Sequence[BalanceRequest], there: There) -> list[Finding]:
     """What does not fit together, from what was asked for and what is there."""
-    live = [one for one in asked if one.status != WITHDRAWN and one.kind != BALANCE]
+    on_it = [one for one in asked if one.kind != BALANCE]
+    live = [one for one in on_it if one.status != WITHDRAWN]
     made = _made(there)
     found = [finding for request in live if (finding := _of_request(request, made))]
-    by_key = {(one.kind, one.reference): one for one in live}
-    found += [finding for request in live if (finding := _of_pair(request, by_key, made))]
+    # One half may be withdrawn when the other is made already.
+    by_key = {(one.kind, one.reference): one for one in on_it}
+    found += [finding for request in on_it if (finding := _of_pair(request, by_key, made))]
     return [*found, *_doubled(there), *_strangers(balance, live, there)]
 
 

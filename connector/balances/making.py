@@ -67,8 +67,8 @@ def referenced(rows: Iterable[Transaction]) -> Found:
 
 
 def reference_in(description: str | None) -> str:
-    """The reference that a transaction's description bears, empty where it bears none."""
-    words = (description or "").split()
+    """The reference that a transaction's description bears, empty where it bears none; ours comes after what people say."""
+    words = reversed((description or "").split())
     return next((word.removeprefix(MARK) for word in words if word.startswith(MARK)), "")
 
 
@@ -108,15 +108,18 @@ def sync_balance_request(services: Services, run: Run) -> str:
             _wait_until_settled(services, run, request)
         found = _found(services, run, request)
         if found is not None:
-            return _finish(services, run, request, lease, found.id, "look-up")
+            found_by = "answer" if found.id == request.m3ter_id else "look-up"
+            return _finish(services, run, request, lease, found.id, found_by)
+        if request.status == SENDING and request.m3ter_id is not None:
+            return _finish(services, run, request, lease, request.m3ter_id, "answer")
         if request.status in (SENDING, PARKED):
             with services.transaction() as db:
                 lease.confirm(db)
                 requests.send_again(db, request)
             run.note(f"{described(request)} was not there after a missing answer")
         made_id = _send(services, run, request, lease)
-        if request.sends:
-            _found(services, run, request)  # parks where the first send took effect after all
+        if request.sends and request.kind == TRANSACTION:
+            _wait_for_the_first_send(services, request, lease, made_id)
         return _finish(services, run, request, lease, made_id, "answer")
 
 
@@ -160,6 +163,20 @@ def _wait_until_settled(services: Services, run: Run, request: BalanceRequest) -
     seconds = ceil((settled_at - services.now()).total_seconds())
     if seconds > 0:
         raise _settling(request, seconds)
+
+
+def _wait_for_the_first_send(services: Services, request: BalanceRequest, lease: Held, made_id: str) -> None:
+    """Raises Waiting: an earlier send may take effect after all, and m3ter would take both, as a code would not let it."""
+    with services.transaction() as db:
+        lease.confirm(db)
+        requests.answered(db, request, made_id)
+    seconds = services.settings.settle_wait_seconds
+    raise Waiting(
+        "sent_again",
+        f"{described(request)} is made, after a first send without an answer; it is looked up whether that took effect too",
+        "Nothing: it goes on by itself.",
+        seconds=seconds,
+    )
 
 
 def _settling(request: BalanceRequest, seconds: int) -> Waiting:
@@ -208,13 +225,22 @@ def differences(body: Mapping[str, Any], there: Mapping[str, Any]) -> list[str]:
 
 
 def _equal(wanted: Any, there: Any) -> bool:
+    if wanted is False:
+        return not there  # m3ter leaves out what is not set
     if isinstance(wanted, Decimal):
-        return there is not None and money.amount(there) == wanted
+        return there is not None and _amount(there) == wanted
     if isinstance(wanted, str) and isinstance(there, str) and wanted != there:
         return (moment := _moment(wanted)) is not None and moment == _moment(there)
     if isinstance(wanted, list) and isinstance(there, list):
         return sorted(wanted) == sorted(there)
     return bool(wanted == there)
+
+
+def _amount(there: Any) -> Decimal | None:
+    try:
+        return money.amount(there)
+    except money.BadMoney:
+        return None
 
 
 def _moment(text: str) -> datetime | None:
@@ -245,12 +271,28 @@ def _send(services: Services, run: Run, request: BalanceRequest, lease: Held) ->
     except Uncertain as unknown:
         run.note(f"no answer for {described(request)}: {unknown}")
         raise _settling(request, services.settings.settle_wait_seconds) from unknown
-    except (Rejected, Retryable):
+    except (Rejected, Retryable) as refused:
         with services.transaction() as db:
-            requests.send_again(db, request)
+            requests.not_taken(db, request)
+        if isinstance(refused, Rejected) and request.kind == TRANSACTION and (request.amount or 0) < 0:
+            raise _refused_debit(m3ter, request, refused) from refused
         raise
     run.note(f"made {described(request)}")
     return made_id
+
+
+def _refused_debit(m3ter: BalanceBilling, request: BalanceRequest, refused: Rejected) -> Parked:
+    """A debit may be more than the balance still holds; whether m3ter then takes it is not documented (m3ter.md §12.1)."""
+    summary = m3ter.transaction_summary(_balance(request))
+    moved = [f" {what} {money.shown(sum_, request.currency)}" for what, sum_ in (
+        ("credited", summary.total_credit), ("drawn or taken back", summary.total_debit)
+    ) if sum_ is not None]  # fmt: skip
+    return Parked(
+        "debit_refused",
+        f"m3ter refused {described(request)}: {refused}; so far{','.join(moved) or ' nothing is known'} on the balance",
+        "Where the credit is spent, settle it with the customer, then skip the sync with your reason; or let m3ter overdraw "
+        "the balance and `connector syncs retry`.",
+    )
 
 
 def sent_body(kind: str, reference: str, stored: Mapping[str, Any]) -> dict[str, Any]:

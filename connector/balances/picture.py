@@ -142,6 +142,8 @@ def summary(picture: Picture) -> str:
         said.append(f"About {money.shown(told.used, currency)} are used and not drawn yet")
     if picture.now >= last_moment(picture.balance):
         said.append("It has ended")
+    elif stands.held <= 0:
+        said.append("It is empty")
     elif told.daily is None:
         said.append("Too little has been drawn of it to say when it runs out")
     elif told.runs_out is None:

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from connector import money, syncs
+from connector import leases, money, syncs
 from connector.balances.drafts import (
     CHARGE,
     CHARGE_SCHEDULE,
@@ -111,6 +111,8 @@ def _open_sync(db: Session, request: BalanceRequest, made_by: str, now: datetime
 
 
 def _must_not_be_a_double_click(db: Session, connection: str, draft: Draft, now: datetime) -> None:
+    # Both clicks may come at once, and neither would see the other's row.
+    leases.queue_up(db, f"{connection}/asking/{draft.balance_id or draft.account_id}", now)
     twin = db.scalars(
         select(BalanceRequest)
         .where(
@@ -163,6 +165,11 @@ def of_source(db: Session, connection: str, source: str) -> list[BalanceRequest]
     return list(db.scalars(rows.where(BalanceRequest.status != WITHDRAWN).order_by(BalanceRequest.id)))
 
 
+def by_reference(db: Session, connection: str, kind: str, reference: str) -> BalanceRequest | None:
+    """The request of this kind that bears the reference, whatever became of it."""
+    return db.scalar(select(BalanceRequest).filter_by(connection=connection, kind=kind, reference=reference))
+
+
 def partner(db: Session, request: BalanceRequest) -> BalanceRequest | None:
     """The other half of a top-up: the charge of a credit, the credit of a charge."""
     halves = {**PAYS, **{charge: credit for credit, charge in PAYS.items()}}
@@ -202,6 +209,11 @@ def start_sending(db: Session, request: BalanceRequest, lease: Held, now: dateti
     return _move(db, request, (PLANNED,), status=SENDING, sent_at=now, sends=BalanceRequest.sends + 1)
 
 
+def answered(db: Session, request: BalanceRequest, m3ter_id: str) -> bool:
+    """Commit the id that m3ter gave it, though what became of an earlier send is still to be seen."""
+    return _move(db, request, (SENDING,), m3ter_id=m3ter_id)
+
+
 def finish(db: Session, request: BalanceRequest, m3ter_id: str, found_by: str, now: datetime) -> bool:
     """Commit that m3ter has it under this id."""
     values: dict[str, Any] = {"status": DONE, "m3ter_id": m3ter_id, "found_by": found_by, "finished_at": now}
@@ -211,6 +223,11 @@ def finish(db: Session, request: BalanceRequest, m3ter_id: str, found_by: str, n
 def send_again(db: Session, request: BalanceRequest) -> bool:
     """Commit that m3ter does not have it: it may be sent."""
     return _move(db, request, (SENDING, PARKED), status=PLANNED)
+
+
+def not_taken(db: Session, request: BalanceRequest) -> bool:
+    """Commit that m3ter has refused it: this send does not count among those that may have taken effect."""
+    return _move(db, request, (SENDING,), status=PLANNED, sends=BalanceRequest.sends - 1)
 
 
 def park(db: Session, request: BalanceRequest) -> bool:

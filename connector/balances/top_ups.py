@@ -69,14 +69,16 @@ def ad_hoc(
         balance_id=balance.id, reference=reference, amount=credit, type_id=type_id, description=text, applied=applied,
         occurred=applied, paid=paid, currency_paid=currency_paid,
     )  # fmt: skip
+    credit_half = located(made, balance)
     if amount is None:
-        return TopUp(located(made, balance), None)
-    start, end = period or (applied, balance.end)
+        return TopUp(credit_half, None)
+    last = balance.end if applied < balance.end else balance.rollover_end or balance.end
+    start, end = period or (applied, last)
     charge = drafts.charge(
         account_id=None, balance_id=balance.id, code=reference, name=text, currency=currency, start=start, end=end,
         bill_date=bill_date, amount=amount, notes=f"for the transaction {MARK}{reference}", product_id=product_id,
     )  # fmt: skip
-    return TopUp(located(made, balance), located(charge, balance))
+    return TopUp(credit_half, located(charge, balance))
 
 
 def scheduled(

@@ -211,7 +211,9 @@ def put(db: Session, connection: str, balance: Balance, terms: Terms, *, made_by
         connection=connection, balance_id=balance.id, state=OK, state_since=now, **values
     )
     db.execute(made.on_conflict_do_update(index_elements=["connection", "balance_id"], set_=values))
-    return db.scalars(select(BalanceWatch).filter_by(connection=connection, balance_id=balance.id)).one()
+    row = select(BalanceWatch).filter_by(connection=connection, balance_id=balance.id)
+    # The session may hold the row as it was before.
+    return db.scalars(row.execution_options(populate_existing=True)).one()
 
 
 def remove(db: Session, connection: str, balance_id: str, *, reason: str, now: datetime) -> bool:

@@ -191,6 +191,8 @@ def _settle(services: Services, run: Run, seen: Look | None) -> tuple[Decision, 
             watch = watches.find(db, run.connection, run.subject, to_change=True)
             if watch is None:
                 return Decision(OK), None  # nobody watches it any more
+            if seen is not None:
+                watches.keep_reading(db, run.connection, run.subject, seen.stands)
             own = watches.own_top_ups(db, run.connection, run.subject)
             decision = _decision(services, watch, seen, own)
             if decision.top_up and seen is not None:
@@ -309,20 +311,23 @@ def described(seen: Look, threshold: Decimal | None, told: Forecast | None) -> s
     balance, currency = seen.balance, seen.balance.currency
     text = f"balance {balance.code} of account {balance.account_id} holds {money.shown(seen.stands.held, currency)}"
     if threshold is not None:
-        below = "below its" if is_low(seen.stands.held, threshold) else "its threshold is"
-        text += f", {below} {'threshold of ' if below == 'below its' else ''}{money.shown(threshold, currency)}"
+        how = "below its threshold of" if seen.stands.held < threshold else "its threshold is"
+        text += f", {how} {money.shown(threshold, currency)}"
     if told is None:
         return text
-    text += f"; {said_of(told, currency)}"
+    text += f"; {said_of(seen, told)}"
     if told.suggested is not None:
         text += f"; a top-up of {money.shown(told.suggested, currency)} is suggested"
     return text
 
 
-def said_of(told: Forecast, currency: str) -> str:
+def said_of(seen: Look, told: Forecast) -> str:
     """When the balance runs out, as a person reads it."""
+    currency = seen.balance.currency
+    if seen.stands.held <= 0:
+        return "it is empty"
     if told.daily is None:
-        return "too little has been drawn of it to say when it runs out" if told.runs_out is None else "it is empty"
+        return "too little has been drawn of it to say when it runs out"
     rate = f"{money.shown(told.daily, currency)} a day are drawn"
     used = f", {money.shown(told.used, currency)} are used and not drawn yet" if told.used else ""
     day = told.runs_out or told.looked_until

@@ -1,22 +1,19 @@
 """What a bill's plan depends on beside the bill, read from our tables and from Chargebee."""
 
-from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
 from sqlalchemy.orm import Session
 
-from connector import account_plans, mirror
-from connector.bills import ledger
+from connector import account_plans, days, mirror
+from connector.bills import ledger, moved
 from connector.bills.plan import subscriptions_billed
-from connector.bills.routing import Policies, Surroundings
+from connector.bills.routing import NEVER, SAME_BOUNDARY, Policies, Surroundings
 from connector.clients.chargebee import Invoice
 from connector.clients.m3ter_objects import Bill
 from connector.mappings import charges, table
 from connector.services import Connected, Services
 from connector.settings import Connection
-
-NEVER = 10**9
 
 
 def surroundings(services: Services, connected: Connected, bill: Bill) -> Surroundings:
@@ -42,48 +39,46 @@ def surroundings(services: Services, connected: Connected, bill: Bill) -> Surrou
             sent_for=ledger.subscriptions_sent_for(db, connected.name, bill.id),
             policies=policies(connected.settings),
         )
-    pending = _pending(services, connected, sorted(subscriptions_billed(bill, around)), around)
+    pending = _pending(services, connected, bill, sorted(subscriptions_billed(bill, around)))
     invoice_ids = {one.id for found in pending.values() for one in found}
     with services.reading() as db:
-        ours = ledger.our_lines(db, connected.name, invoice_ids)
-        ours |= ledger.claimed(db, connected.name, _strange_lines(pending, around, ours))
+        ours = moved.our_lines(db, connected.name, [one for found in pending.values() for one in found])
         taken = ledger.own_invoices(db, connected.name, invoice_ids)
         doubtful = ledger.in_doubt(db, connected.name, invoice_ids, but=bill.id)
     open_to_all = {key: [one for one in found if one.id not in taken] for key, found in pending.items()}
     return replace(around, pending=open_to_all, ours=ours, in_doubt=doubtful)
 
 
-def _strange_lines(pending: Mapping[str, Sequence[Invoice]], around: Surroundings, ours: Collection[str]) -> set[str]:
-    """Lines with our charge items that were not added to these invoices; unbilled charges of ours may be among them."""
-    prices = set(around.charge_prices.values())
-    lines = (line for found in pending.values() for one in found for line in one.lines)
-    return {line.id for line in lines if line.entity_id in prices and line.id not in ours}
-
-
 def policies(settings: Connection) -> Policies:
     """What the connection's settings say about bills."""
     return Policies(
         max_charges=settings.max_bill_lines,
+        max_invoice_lines=settings.max_invoice_lines,
         exponents=settings.currency_exponents,
         negative_lines=settings.negative_lines,
         negative_lines_by_type=settings.negative_lines_by_type,
         negative_total=settings.negative_total,
         late_bills=settings.late_bills,
+        charge_bills=settings.charge_bills,
         wait_for_invoice=timedelta(days=settings.wait_for_invoice_days),
         group_above={"always": 0, "never": NEVER, "auto": settings.group_lines_above}[settings.group_lines],
-        foreign_lines=settings.foreign_lines,
+        # Beside another process its lines are what is looked for.
+        foreign_lines="ignore" if settings.shadow else settings.foreign_lines,
     )
 
 
 def _pending(
-    services: Services, connected: Connected, subscription_ids: list[str], around: Surroundings
+    services: Services, connected: Connected, bill: Bill, subscription_ids: list[str]
 ) -> dict[str, list[Invoice]]:
-    """The pending invoices of each subscription; consolidated ones can only be asked for by the customer that gets them."""
+    """The pending invoices of each subscription; consolidated ones can only be asked for by the customer that gets them.
+
+    In shadow mode closed ones too: the other process may be ahead.
+    """
     if not connected.settings.consolidated_invoicing:
-        return {one: connected.chargebee.pending_invoices(one) for one in subscription_ids}
+        return {one: _invoices(connected, bill, subscription_id=one) for one in subscription_ids}
     with services.reading() as db:
         payers = {payer(db, connected.name, one) for one in subscription_ids}
-    invoices = [invoice for one in sorted(payers) for invoice in connected.chargebee.pending_invoices_of_customer(one)]
+    invoices = [invoice for one in sorted(payers) for invoice in _invoices(connected, bill, customer_id=one)]
     return {
         one: [
             invoice
@@ -92,6 +87,22 @@ def _pending(
         ]
         for one in subscription_ids
     }
+
+
+def _invoices(
+    connected: Connected, bill: Bill, *, subscription_id: str | None = None, customer_id: str | None = None
+) -> list[Invoice]:
+    """The invoices of a subscription or a customer that may be the bill's, with all their lines."""
+    chargebee = connected.chargebee
+    if connected.settings.shadow:
+        since = days.bill_moment(bill, bill.end_date) - SAME_BOUNDARY
+        found = chargebee.invoices_since(since, subscription_id=subscription_id, customer_id=customer_id)
+        return [one for one in found if one.status != "voided"]
+    if customer_id is not None:
+        found = chargebee.pending_invoices_of_customer(customer_id)
+    else:
+        found = chargebee.pending_invoices(str(subscription_id))
+    return [one if one.lines_complete else chargebee.retrieve_invoice(one.id) for one in found]
 
 
 def payer(db: Session, connection: str, subscription_id: str) -> str:

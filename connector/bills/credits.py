@@ -53,6 +53,11 @@ def settle(services: Services, run: Run, snapshot: BillSnapshot, kind: str) -> N
             run.note(f"{_named(intent)} {'was there already' if found else 'was not there'} after a missing answer")
 
 
+def there(services: Services, run: Run, snapshot: BillSnapshot, intent: Intent) -> str | None:
+    """The id of the credit that carries this intent's reference, if there is one."""
+    return LOOK_UP[intent.kind](_prepared(services, run, snapshot, intent))
+
+
 def has_open_notes(services: Services, snapshot: BillSnapshot) -> bool:
     """Whether there is a credit note to be given, for which an invoice has to be closed."""
     return any(one.status == PLANNED for one in _intents(services, snapshot, CREDIT_NOTE))

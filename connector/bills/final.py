@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from connector import syncs
-from connector.bills import ledger
+from connector import days, syncs
+from connector.bills import ledger, moved
 from connector.bills.ledger import DONE
 from connector.bills.plan import AD_HOC, CHARGE_ITEM
 from connector.bills.routing import OWN_INVOICE, UNBILLED
@@ -63,15 +63,16 @@ def _close(services: Services, run: Run, invoice_id: str) -> None:
 
 
 def _bills_to_come(services: Services, run: Run, bill: Bill) -> list[str]:
-    """The account's other bills that end on the same day and are not pushed yet."""
-    if bill.end_date is None:
+    """The account's other bills that belong on the invoice of the same day and are not pushed yet."""
+    day = days.invoiced_on(bill)
+    if day is None:
         return [bill.id]
     m3ter = services.connection(run.connection).m3ter
     others = [
         one
         for status in ("PENDING", "APPROVED")
-        for one in m3ter.list_bills(status=status, bill_date_start=bill.end_date, account_id=bill.account_id)
-        if one.id != bill.id and one.end_date == bill.end_date
+        for one in m3ter.list_bills(status=status, bill_date_start=day, account_id=bill.account_id)
+        if one.id != bill.id and days.may_be_invoiced_on(one, day)
     ]
     with services.reading() as db:
         return [
@@ -88,28 +89,30 @@ def adopt(db: Session, connection: str, invoice: Invoice) -> list[str]:
     """Note the final id of a closed invoice with every charge that was put on it while it was pending.
 
     Answers the ids of the bills that these charges are of. The lines are recognised by their ids, or, should those have
-    changed, by what they are: all charges of one pending invoice, or none. Unbilled charges that the invoice took are
-    recognised by their ids alone.
+    changed, by what they are: all charges of one pending invoice, or none; and each unbilled charge for itself. No line is
+    taken for two charges.
     """
     if invoice.status == PENDING:
         return []
     subscriptions = {invoice.subscription_id, *(line.subscription_id for line in invoice.lines)} - {None}
     rows = _open_rows(db, connection, subscription_ids=[one for one in subscriptions if one is not None])
     bills: dict[str, None] = {}
-    line_ids_here = {line.id for line in invoice.lines}
-    for row in rows:
-        if row.kind == UNBILLED and row.chargebee_line_id in line_ids_here:
-            row.invoice_id = row.final_invoice_id = invoice.id
-            bills[row.bill_id] = None
+    taken = set(ledger.closed_lines(db, connection, invoice.id))
     drafts = [row.invoice_id for row in rows if row.kind != UNBILLED and row.invoice_id != invoice.id]
     for draft_id in dict.fromkeys(drafts):
         mine = [row for row in rows if row.invoice_id == draft_id]
-        line_ids = _recognised(mine, invoice.lines)
+        line_ids = _recognised(mine, [line for line in invoice.lines if line.id not in taken])
         if line_ids is None:
             continue
+        taken.update(line_ids)
         for row, line_id in zip(mine, line_ids, strict=True):
             row.final_invoice_id, row.chargebee_line_id = invoice.id, line_id
             bills[row.bill_id] = None
+    db.flush()
+    unbilled = [ledger.as_intent(row) for row in rows if row.kind == UNBILLED]
+    for charge, line in moved.taken_by(invoice, unbilled, taken):
+        ledger.follow(db, charge, line.id, invoice)
+        bills[next(row.bill_id for row in rows if row.id == charge.id)] = None
     return list(bills)
 
 

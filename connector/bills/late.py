@@ -1,15 +1,17 @@
 """Charges of bills that came too late for their invoice: unbilled ones, or an invoice of their own; one call makes them all."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from connector import leases
-from connector.bills import ledger, settling
+from connector import leases, money
+from connector.bills import ledger, moved, settling
 from connector.bills.around import payer
 from connector.bills.invoices import is_alike, is_ours
-from connector.bills.ledger import PLANNED, Intent
+from connector.bills.ledger import DONE, PLANNED, Intent
 from connector.bills.routing import OWN_INVOICE, UNBILLED
 from connector.bills.settling import named
 from connector.clients.chargebee import Invoice, InvoiceLine, MadeCharges, NewCharge
@@ -30,12 +32,19 @@ class _Charged:
 
     waiting: Sequence[InvoiceLine]
     invoices: Sequence[Invoice]
+    # All that there is, and not only what an answer shows.
+    is_whole: bool = True
 
     @property
-    def ids(self) -> list[str]:
-        """Everything that is there: the baseline of what is sent next."""
-        on_invoices = [line.id for invoice in self.invoices for line in invoice.lines]
-        return [*(line.id for line in self.waiting), *(invoice.id for invoice in self.invoices), *on_invoices]
+    def lines(self) -> list[InvoiceLine]:
+        """Every charge, wherever it is."""
+        return [*self.waiting, *(line for invoice in self.invoices for line in invoice.lines)]
+
+    @property
+    def baseline(self) -> list[str]:
+        """Everything that is there, for what is sent next: ids, and what waits also by what it is, for it may get another id."""
+        ids = [*(line.id for line in self.lines), *(invoice.id for invoice in self.invoices)]
+        return [*ids, *(json.dumps(_what(line)) for line in self.waiting)]
 
 
 @dataclass(frozen=True)
@@ -71,7 +80,35 @@ def unbilled_lines(services: Services, run: Run, snapshot: BillSnapshot) -> list
     for kind, subscription_id in _batches(services, snapshot):
         if kind == UNBILLED:
             charged = _look(services, run, kind, subscription_id, snapshot.created_at)
-            found += [*charged.waiting, *(line for invoice in charged.invoices for line in invoice.lines)]
+            _follow(services, run, snapshot, charged)
+            found += charged.lines
+    return found
+
+
+def _follow(services: Services, run: Run, snapshot: BillSnapshot, charged: _Charged) -> None:
+    """Note new ids of unbilled charges of the snapshot that an invoice has taken."""
+    here = {line.id for line in charged.lines}
+    with services.reading() as db:
+        gone = [
+            one
+            for one in ledger.intents(db, snapshot.id)
+            if one.kind == UNBILLED and one.status == DONE and one.chargebee_line_id not in here
+        ]
+        claimed = ledger.claimed(db, run.connection, here) if gone else frozenset()
+    for invoice in charged.invoices:
+        found = moved.taken_by(invoice, gone, claimed)
+        gone = [one for one in gone if one not in [charge for charge, _ in found]]
+        with services.transaction() as db:
+            for charge, line in found:
+                ledger.follow(db, charge, line.id, invoice)
+
+
+def given_up_lines(services: Services, run: Run, given_up: Sequence[Intent]) -> list[InvoiceLine]:
+    """The lines among which late charges must be, should they have come into effect after they were given up."""
+    found: list[InvoiceLine] = []
+    for kind, subscription_id in dict.fromkeys((one.kind, str(one.subscription_id)) for one in given_up):
+        if kind in KINDS:
+            found += _look(services, run, kind, subscription_id, services.now()).lines
     return found
 
 
@@ -111,13 +148,13 @@ def _send(services: Services, run: Run, batch: Sequence[Intent], lease: Held) ->
     """Make all these charges by one call; answers the invoice that was made for them, if any."""
     kind, subscription_id = batch[0].kind, str(batch[0].subscription_id)
     before = _look(services, run, kind, subscription_id, services.now())
-    settling.begin(services, run, batch, lease, before.ids)
+    settling.begin(services, run, batch, lease, before.baseline)
     with settling.calling(services, run, batch, _all(batch)):
         answer = _make(services, run, batch)
-    after = _Charged(answer.lines, []) if answer.invoice is None else _Charged([], [answer.invoice])
+    after = _Charged([] if answer.invoice else answer.lines, [answer.invoice] if answer.invoice else [], is_whole=False)
     if answer.replayed or (answer.invoice is not None and not answer.invoice.lines_complete):
         after = _look(services, run, kind, subscription_id, services.now())
-    new = _new(services, run, batch, after, baseline=before.ids)
+    new = _new(services, run, batch, after, baseline=before.baseline)
     _claim(services, batch, new, lease, "replay" if answer.replayed else "answer")
     run.note(f"made {_all(batch)}")
     return new[0].invoice
@@ -142,9 +179,11 @@ def _new(
 ) -> list[_Found]:
     """The lines that were not there before we sent, where ours can be, and that no other intent has claimed.
 
-    That is on invoices that are new too, and among the charges that wait.
+    That is on invoices that are new too, and among the charges that wait. Unbilled charges that were there before, and are
+    gone from where they waited, may be on these invoices under other ids: so many equal lines are theirs.
     """
-    before = set(batch[0].baseline if baseline is None else baseline)
+    known = batch[0].baseline if baseline is None else baseline
+    before = set(known)
     found = {
         line.id: _Found(line, invoice)
         for invoice in charged.invoices
@@ -154,7 +193,39 @@ def _new(
     found = {line.id: _Found(line, None) for line in charged.waiting} | found
     with services.reading() as db:
         taken = before | ledger.claimed(db, run.connection, found)
-    return [one for line_id, one in found.items() if line_id not in taken]
+        others = [
+            one
+            for one in ledger.unbilled(db, run.connection, [str(batch[0].subscription_id)])
+            if one.sent_at is not None and batch[0].sent_at is not None and one.sent_at >= batch[0].sent_at - LOOK_BACK
+        ]
+    new = [one for line_id, one in found.items() if line_id not in taken]
+    if batch[0].kind == UNBILLED and charged.is_whole:
+        _take_off_moved(new, charged, known, others)
+    return new
+
+
+def _take_off_moved(new: list[_Found], charged: _Charged, baseline: Sequence[str], others: Sequence[Intent]) -> None:
+    """Leave out of the new lines those of charges that were known before, of ours and of anybody's."""
+    here = {line.id for line in charged.lines}
+    ours = {one.chargebee_line_id for one in others}
+    before = [money.parse_json(one) for one in baseline if one.startswith("[")]
+    for line_id, *what in before:
+        if line_id not in here and line_id not in ours:
+            _take_one_off(new, lambda line, what=what: _what(line)[1:] == what)  # type: ignore[misc]
+    for one in others:
+        if one.chargebee_line_id not in here:
+            _take_one_off(new, lambda line, one=one: is_ours(line, one))  # type: ignore[misc]
+
+
+def _take_one_off(new: list[_Found], is_it: Callable[[InvoiceLine], bool]) -> None:
+    found = next((one for one in new if one.invoice is not None and is_it(one.line)), None)
+    if found is not None:
+        new.remove(found)
+
+
+def _what(line: InvoiceLine) -> list[Any]:
+    """The line's id and all that it is known by without it."""
+    return [line.id, line.entity_id or line.description, line.amount, str(line.date_from), str(line.date_to)]
 
 
 def _claim(services: Services, batch: Sequence[Intent], new: Sequence[_Found], lease: Held, found_by: str) -> None:

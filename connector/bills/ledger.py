@@ -10,8 +10,8 @@ from typing import Any
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from connector.bills.plan import GIVEN, NOTHING, PushPlan, line_as_json
-from connector.bills.routing import OWN_INVOICE
+from connector.bills.plan import GIVEN, NOTHING, Charge, PushPlan, line_as_json
+from connector.bills.routing import OWN_INVOICE, UNBILLED
 from connector.clients.chargebee import Invoice
 from connector.database import insert
 from connector.leases import Held
@@ -110,6 +110,34 @@ def claimed(db: Session, connection: str, line_ids: Collection[str]) -> frozense
     return frozenset(str(line_id) for line_id in db.scalars(select(LinePush.chargebee_line_id).where(*made)))
 
 
+def unbilled(db: Session, connection: str, subscription_ids: Collection[str]) -> list[Intent]:
+    """The unbilled charges of these subscriptions that were made and are on no closed invoice as far as we know."""
+    rows = select(LinePush).where(
+        LinePush.connection == connection, LinePush.kind == UNBILLED, LinePush.status == DONE,
+        LinePush.final_invoice_id.is_(None), LinePush.subscription_id.in_(subscription_ids),
+    )  # fmt: skip
+    return [as_intent(row) for row in db.scalars(rows.order_by(LinePush.id))]
+
+
+def given_up(db: Session, connection: str, bill_id: str) -> list[Intent]:
+    """What pushes of the bill that were stopped had sent and then did not find: it may have come into effect since."""
+    rows = (
+        select(LinePush)
+        .join(BillSnapshot, BillSnapshot.id == LinePush.snapshot_id)
+        .where(
+            LinePush.connection == connection, LinePush.bill_id == bill_id, LinePush.status == PLANNED,
+            LinePush.sends > 0, BillSnapshot.status == STOPPED,
+        )
+    )  # fmt: skip
+    return [as_intent(row) for row in db.scalars(rows.order_by(LinePush.id))]
+
+
+def closed_lines(db: Session, connection: str, invoice_id: str) -> frozenset[str]:
+    """The lines of a closed invoice that are known to be ours."""
+    found = db.scalars(select(LinePush.chargebee_line_id).filter_by(connection=connection, final_invoice_id=invoice_id))
+    return frozenset(str(line_id) for line_id in found)
+
+
 def own_invoices(db: Session, connection: str, invoice_ids: Collection[str]) -> frozenset[str]:
     """Those of the invoices that were made for a late bill: they are no place for any other."""
     made = (LinePush.connection == connection, LinePush.kind == OWN_INVOICE, LinePush.invoice_id.in_(invoice_ids))
@@ -137,6 +165,7 @@ def freeze(
     )  # fmt: skip
     db.add(snapshot)
     db.flush()
+    keys = _keys_to_use_again(db, connection, plan.bill_id)
     for charge in plan.charges:
         key = "|".join([installation, connection, plan.bill_id, charge.key, content, str(generation)])
         db.add(
@@ -147,11 +176,34 @@ def freeze(
                 item_price_id=charge.item_price_id, description=charge.description, date_from=charge.date_from,
                 date_to=charge.date_to, amount_minor=charge.amount_minor, currency=plan.currency,
                 status=DONE if charge.kind == NOTHING else PLANNED, sends=0,
-                idempotency_key=hashlib.sha256(key.encode()).hexdigest(),
+                idempotency_key=keys.get(_as_sent(charge)) or hashlib.sha256(key.encode()).hexdigest(),
             )
         )  # fmt: skip
     db.flush()
     return snapshot
+
+
+def _keys_to_use_again(db: Session, connection: str, bill_id: str) -> dict[tuple[Any, ...], str]:
+    """The keys of what was sent and not found before the bill changed, by what it was.
+
+    Sent again under its old key it cannot be there twice, should the first call come into effect after all. Late charges
+    are sent many by one call, whose key stands for all of them.
+    """
+    used = set(
+        db.scalars(select(LinePush.idempotency_key).filter_by(connection=connection, bill_id=bill_id, status=DONE))
+    )
+    return {
+        _as_sent(one): one.idempotency_key
+        for one in given_up(db, connection, bill_id)
+        if one.kind not in (UNBILLED, OWN_INVOICE) and one.idempotency_key not in used
+    }
+
+
+def _as_sent(one: Charge | Intent) -> tuple[Any, ...]:
+    """All that a call says of the charge."""
+    key = one.charge_key if isinstance(one, Intent) else one.key
+    where = (one.kind, one.subscription_id, one.customer_id, one.invoice_id, one.item_price_id)
+    return key, *where, one.description, one.date_from, one.date_to, one.amount_minor
 
 
 def intents(db: Session, snapshot_id: int) -> list[Intent]:
@@ -159,10 +211,11 @@ def intents(db: Session, snapshot_id: int) -> list[Intent]:
     rows = db.scalars(
         select(LinePush).where(LinePush.snapshot_id == snapshot_id).order_by(LinePush.position, LinePush.id)
     )
-    return [_intent(row) for row in rows]
+    return [as_intent(row) for row in rows]
 
 
-def _intent(row: LinePush) -> Intent:
+def as_intent(row: LinePush) -> Intent:
+    """The row's values as they are now."""
     return Intent(
         id=row.id, kind=row.kind, charge_key=row.charge_key, parts=tuple((key, minor) for key, minor in row.parts),
         subscription_id=row.subscription_id, customer_id=row.customer_id, invoice_id=row.invoice_id,
@@ -193,7 +246,7 @@ def earlier_lines(db: Session, connection: str, snapshot: BillSnapshot, invoice_
             LinePush.chargebee_line_id.is_not(None),
         )
     )  # fmt: skip
-    return [_intent(row) for row in rows]
+    return [as_intent(row) for row in rows]
 
 
 def done_lines(db: Session, connection: str, bill_id: str) -> list[LinePush]:
@@ -220,6 +273,14 @@ def finish(db: Session, intent: Intent, line_id: str, found_by: str, invoice: In
     if invoice is not None:
         values |= {"invoice_id": invoice.id, "final_invoice_id": None if invoice.status == "pending" else invoice.id}
     return _move(db, intent, SENDING, status=DONE, **values)
+
+
+def follow(db: Session, charge: Intent, line_id: str, invoice: Invoice) -> None:
+    """Note as which line of which invoice a charge that waited for one is known now; its final id once it is closed."""
+    values: dict[str, Any] = {"chargebee_line_id": line_id}
+    if invoice.status != "pending":
+        values |= {"invoice_id": invoice.id, "final_invoice_id": invoice.id}
+    db.execute(update(LinePush).where(LinePush.id == charge.id, LinePush.final_invoice_id.is_(None)).values(**values))
 
 
 def send_again(db: Session, intent: Intent) -> bool:

@@ -16,6 +16,8 @@ class Open:
     payer: str | None
     product_id: str | None
     subscription_id: str | None
+    # Of a charge: that a balance may pay it. Of a credit: that it was drawn from a balance.
+    drawn: bool = False
 
 
 @dataclass(frozen=True)
@@ -30,8 +32,10 @@ class Netted:
 def net(charges: Sequence[Open], credits: Sequence[Open]) -> tuple[list[Netted], dict[str, int]]:
     """What is taken off what, and what of each credit is left over (negative) because no charge was left to take it off.
 
-    A credit goes to charges of its own product first, then of its own subscription, then to the others; the largest first,
-    and by key where they are equal. So neither the order of the charges nor that of the credits makes a difference.
+    A credit that was drawn from a balance goes to charges that a balance may pay before it touches any other, least of all
+    the fee for the balance. A credit goes to charges of its own product first, then of its own subscription, then to the
+    others; the largest first, and by key where they are equal. So neither the order of the charges nor that of the credits
+    makes a difference.
     """
     left = {charge.key: charge.minor for charge in charges}
     done: list[Netted] = []
@@ -49,5 +53,9 @@ def net(charges: Sequence[Open], credits: Sequence[Open]) -> tuple[list[Netted],
     return done, left_over
 
 
-def _distance(credit: Open, charge: Open) -> tuple[bool, bool]:
-    return charge.product_id != credit.product_id, charge.subscription_id != credit.subscription_id
+def _distance(credit: Open, charge: Open) -> tuple[bool, bool, bool]:
+    return (
+        credit.drawn and not charge.drawn,
+        charge.product_id != credit.product_id,
+        charge.subscription_id != credit.subscription_id,
+    )

@@ -6,6 +6,7 @@ its next step. Nothing is left out silently: every line says into which charges 
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
@@ -16,7 +17,9 @@ from connector import days, money
 from connector.bills.lines import content_hash, in_bill_currency, keyed_lines
 from connector.bills.netting import Netted, Open, net
 from connector.bills.routing import (
+    NEVER,
     Late,
+    Policies,
     Problem,
     Surroundings,
     busy,
@@ -28,7 +31,7 @@ from connector.bills.routing import (
     unmapped,
 )
 from connector.clients.chargebee import Invoice
-from connector.clients.m3ter_objects import Bill, BillLine
+from connector.clients.m3ter_objects import DRAWABLE, Bill, BillLine
 from connector.mappings import kinds
 
 # Dates that can be counted with in every time zone.
@@ -40,6 +43,8 @@ CHARGE_ITEM, AD_HOC, CREDIT, CREDIT_NOTE, NOTHING = (
 # What is given to a customer rather than charged.
 GIVEN = (CREDIT, CREDIT_NOTE)
 MAX_DESCRIPTION = 250
+# What was paid out of a balance or a prepayment.
+DRAWN = ("BALANCE_CONSUMED", "COMMITMENT_CONSUMED")
 
 
 @dataclass(frozen=True)
@@ -172,7 +177,8 @@ def _plan_hash(plan: PushPlan, content: str) -> str:
 
 
 def _whole_bill_problems(bill: Bill, around: Surroundings) -> list[Problem]:
-    if not all(day is not None and day.year in YEARS for day in (bill.start_date, bill.end_date)):
+    needed = (bill.start_date, bill.end_date, bill.bill_date or bill.end_date)
+    if not all(day is not None and day.year in YEARS for day in needed):
         text = f"the bill has no period that can be billed: {bill.start_date} to {bill.end_date}"
         return [problem("no_period", text, "Calculate the bill again in m3ter.")]
     if days.zone(bill.timezone) is None:
@@ -232,14 +238,13 @@ def _charges(
     ]
     if draft.problems:
         return draft.charges, draft.problems
-    if len(draft.charges) > around.policies.group_above:
-        draft.charges = _grouped(draft.charges)
-    if len(draft.charges) > around.policies.max_charges:
-        return draft.charges, [_too_many(len(draft.charges), around.policies.max_charges)]
+    if problems := _out_of_bounds(draft, around.policies):
+        return draft.charges, problems
     for one in draft.withdrawn:
         if not _take_back(draft, one):
             return draft.charges, [_withdrawn(plan, one)]
-    netted, left_over = net([_open(one) for one in draft.charges if one.kind not in GIVEN], draft.credits)
+    types = {line.key: line.line_type for line in plan.lines}
+    netted, left_over = net([_open(one, types) for one in draft.charges if one.kind not in GIVEN], draft.credits)
     charges = [_less(charge, netted) for charge in draft.charges]
     if not left_over:
         return charges, []
@@ -258,6 +263,15 @@ def _charges(
     return charges, [_too_much_credit(plan, around, sum(left_over.values()))]
 
 
+def _out_of_bounds(draft: _Draft, policies: Policies) -> list[Problem]:
+    """What is too much of the draft, after its charges are grouped where they may and have to be."""
+    if len(draft.charges) > policies.group_above or (policies.group_above < NEVER and _overfull(draft, policies)):
+        draft.charges = _grouped(draft.charges)
+    if len(draft.charges) > policies.max_charges:
+        return [_too_many(len(draft.charges), policies.max_charges)]
+    return [_too_full(where, lines, policies) for where, lines in _overfull(draft, policies).items()]
+
+
 def _too_many(number: int, allowed: int) -> Problem:
     text = f"the bill comes to {number} charges, more than the {allowed} that one push may add"
     return problem(
@@ -265,8 +279,30 @@ def _too_many(number: int, allowed: int) -> Problem:
     )
 
 
-def _open(charge: Charge) -> Open:
-    return Open(charge.key, charge.amount_minor, charge.customer_id, charge.product_id, charge.subscription_id)
+def _overfull(draft: _Draft, policies: Policies) -> dict[str, int]:
+    """The invoices that would have too many lines, and how many; those that are not there yet by their subscription."""
+    charged = [one for one in draft.charges if one.kind not in GIVEN]
+    lines = Counter(one.invoice_id or f"the next one of {one.subscription_id}" for one in charged)
+    lines.update({invoice.id: len(invoice.lines) for invoice in draft.invoices.values()})
+    return {where: number for where, number in lines.items() if number > policies.max_invoice_lines}
+
+
+def _too_full(where: str, lines: int, policies: Policies) -> Problem:
+    text = f"invoice {where} would have {lines} lines, more than the {policies.max_invoice_lines} that one may have"
+    step = "Set GROUP_LINES=auto so that lines of one charge item and period become one."
+    if policies.group_above < NEVER:
+        step = (
+            "Map more of these lines to one charge item, so that they can be grouped, or invoice some by hand. Only on a site "
+            "with Enterprise-scale Invoicing: raise MAX_INVOICE_LINES."
+        )
+    return problem("invoice_full", text, step)
+
+
+def _open(charge: Charge, types: Mapping[str, str]) -> Open:
+    drawable = any(types.get(key) in DRAWABLE for key, _ in charge.parts)
+    return Open(
+        charge.key, charge.amount_minor, charge.customer_id, charge.product_id, charge.subscription_id, drawable
+    )
 
 
 def _take_back(draft: _Draft, one: Open) -> bool:
@@ -358,7 +394,7 @@ def _add_credit(draft: _Draft, bill: Bill, around: Surroundings, planned: Planne
         subscription_id = route(line, bill, around)
         owner = subscription_id if isinstance(subscription_id, str) else None
         payer = _payer(around, line.child_account_id or bill.account_id)
-        found = Open(planned.key, planned.open_minor, payer, line.product_id, owner)
+        found = Open(planned.key, planned.open_minor, payer, line.product_id, owner, line.type in DRAWN)
         (draft.credits if planned.open_minor < 0 else draft.withdrawn).append(found)
 
 

@@ -1,9 +1,10 @@
 """The money protocol: freeze, find, lock, send each line once, settle what is unknown, verify, give a receipt (DESIGN §5)."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
-from connector import money, syncs
-from connector.bills import credits, final, guards, invoices, late, ledger, receipts
+from connector import days, money, syncs
+from connector.bills import credits, doubled, final, guards, invoices, late, ledger, receipts, shadow
 from connector.bills.around import surroundings
 from connector.bills.guards import Known
 from connector.bills.ledger import PLANNED
@@ -32,6 +33,8 @@ def sync_bill(services: Services, run: Run) -> str:
         return (
             "left alone: the bill's period ended before PUSH_BILLS_FROM (`connector bills push` sends it all the same)"
         )
+    if services.connection(run.connection).settings.shadow:
+        return _in_shadow(services, run, bill, live)
     if bill.status != "APPROVED":
         return _not_approved(services, run, live)
     content = content_hash(bill)
@@ -52,6 +55,27 @@ def sync_bill(services: Services, run: Run) -> str:
     return _finish(services, run, bill)
 
 
+def _in_shadow(services: Services, run: Run, bill: Bill, live: BillSnapshot | None) -> str:
+    """Compare instead of sending, whatever stands; a push that was under way stands still."""
+    if bill.status != "APPROVED":
+        return "the bill is not approved now: nothing to compare until it is approved again"
+    if live is not None:
+        raise Waiting(
+            "shadow",
+            "SHADOW was switched on while this bill was being pushed: nothing more of it is sent",
+            "Nothing while SHADOW is on; switched off, the push goes on by itself.",
+            seconds=services.settings.recheck_seconds,
+        )
+    with services.reading() as db:
+        customer_id = table.external_id(db, run.connection, "Account", bill.account_id, "Customer")
+    if why := guards.left_alone(services.connection(run.connection).settings, customer_id):
+        raise OutOfScope(why)
+    plan = plan_for(services, run.connection, bill)
+    if plan.problems:
+        _raise_problem(services, plan)
+    return shadow.compare_bill(services, run, bill, plan)
+
+
 def _finish(services: Services, run: Run, bill: Bill) -> str:
     final.after_push(services, run, bill)
     with services.reading() as db:
@@ -61,7 +85,8 @@ def _finish(services: Services, run: Run, bill: Bill) -> str:
 def _is_before_our_time(services: Services, connection: str, bill: Bill) -> bool:
     """Whether the bill belongs to what was there before this installation took over."""
     first = services.connection(connection).settings.push_bills_from or services.installed_at.date()
-    return bill.end_date is not None and bill.end_date < first
+    day = days.invoiced_on(bill)
+    return day is not None and day < first
 
 
 def plan_for(services: Services, connection: str, bill: Bill) -> PushPlan:
@@ -191,6 +216,11 @@ def _verify(services: Services, run: Run, snapshot: BillSnapshot, seen: Mapping[
         mine += ledger.earlier_lines(db, run.connection, snapshot, {one.invoice_id for one in mine if one.invoice_id})
         sent = sum(ledger.sent_amounts(db, run.connection, snapshot.bill_id).values())
     found: dict[str, InvoiceLine] = {line.id: line for line in late.unbilled_lines(services, run, snapshot)}
+    with services.reading() as db:
+        # Unbilled charges that an invoice has taken may have another id by now.
+        now_known = {one.id: one.chargebee_line_id for one in ledger.intents(db, snapshot.id)}
+        mine = [replace(one, chargebee_line_id=now_known.get(one.id, one.chargebee_line_id)) for one in mine]
+    looked_at: list[Invoice] = []
     for invoice_id in dict.fromkeys(one.final_invoice_id or one.invoice_id for one in mine):
         if invoice_id is None:
             continue
@@ -198,6 +228,7 @@ def _verify(services: Services, run: Run, snapshot: BillSnapshot, seen: Mapping[
         if invoice is None or not invoice.lines_complete:
             invoice = _closed_or_pending(services, snapshot, invoice_id, run)
         found |= {line.id: line for line in invoice.lines}
+        looked_at.append(invoice)
     missing = [
         named(one)
         for one in mine
@@ -211,6 +242,7 @@ def _verify(services: Services, run: Run, snapshot: BillSnapshot, seen: Mapping[
             + (", ".join(missing) or "nothing"),
             "Compare `connector bills show` with the invoice in Chargebee, put it right there, then `connector syncs retry`.",
         )
+    doubled.check(services, run, snapshot, looked_at)
     bill = services.connection(run.connection).m3ter.get_bill(snapshot.bill_id)
     if bill.status != "APPROVED":
         raise Parked(

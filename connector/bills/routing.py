@@ -14,8 +14,11 @@ from connector.mappings.kinds import ANY, CHARGE_ENTITIES
 
 # Chargebee's terms end at a time of day, m3ter's at midnight: the same boundary is never a day apart.
 SAME_BOUNDARY = timedelta(days=1)
+# More charges than any bill has.
+NEVER = 10**9
 # What the charges of a late bill become where the settings do not send them to an invoice that is open already.
 UNBILLED, OWN_INVOICE = "unbilled_charge", "own_invoice"
+NEXT_INVOICE, AS_LATE_BILLS = "next_invoice", "late_bills"
 
 
 @dataclass(frozen=True)
@@ -40,11 +43,13 @@ class Policies:
     """What a connection's settings say about bills; amounts are in major units of the bill's currency."""
 
     max_charges: int = 500
+    max_invoice_lines: int = 700
     exponents: Mapping[str, int] = field(default_factory=dict)
     negative_lines: str = "net"
     negative_lines_by_type: Mapping[str, str] = field(default_factory=dict)
     negative_total: str = "park"
     late_bills: str = "park"
+    charge_bills: str = UNBILLED
     wait_for_invoice: timedelta = timedelta(days=7)
     group_above: int = 200
     foreign_lines: str = "park"
@@ -157,41 +162,45 @@ def _overlaps(plan: Current, line: BillLine, bill: Bill) -> bool:
 
 
 def place(bill: Bill, subscription_id: str, around: Surroundings) -> Invoice | Late | Problem:
-    """The pending invoice that closes the bill's period, or where a late bill goes instead, or why it goes nowhere."""
+    """The pending invoice of the bill's day, or where the charges go instead, or why they go nowhere."""
     pending = around.pending.get(subscription_id, ())
-    boundary = days.bill_moment(bill, bill.end_date)
+    boundary = days.bill_moment(bill, days.invoiced_on(bill))
     fitting = [invoice for invoice in pending if _closes(invoice, subscription_id, boundary)]
     listed = ", ".join(f"{invoice.id} of {invoice.date:%Y-%m-%d}" for invoice in pending if invoice.date)
     if len(fitting) > 1:
-        renewals = [invoice for invoice in fitting if _plan_starts(invoice, subscription_id)]
+        renewals = [invoice for invoice in fitting if plan_starts(invoice, subscription_id)]
         fitting = renewals if len(renewals) == 1 else fitting
     if len(fitting) == 1:
         return _in_currency(bill, fitting[0])
     if len(fitting) > 1:
         text = f"several pending invoices of {subscription_id} close on {boundary:%Y-%m-%d}: {listed}"
         return problem("several_invoices", text, "Close or delete the ones that are not for this bill.")
-    if subscription_id in around.sent_for and around.policies.late_bills in (UNBILLED, OWN_INVOICE):
-        return Late(around.policies.late_bills)
-    if subscription_id in around.sent_for:
+    way = around.policies.charge_bills if days.is_of_charges(bill) else AS_LATE_BILLS
+    if way in (UNBILLED, OWN_INVOICE):
+        return Late(way)
+    way = around.policies.late_bills if way == AS_LATE_BILLS else way
+    if subscription_id in around.sent_for and way in (UNBILLED, OWN_INVOICE):
+        return Late(way)
+    if subscription_id in around.sent_for and not (way == NEXT_INVOICE and _later(pending, boundary)):
         text = f"a part of the bill was sent before, and its invoice is no longer pending (pending now: {listed or 'none'})"
         return problem("invoice_closed", text, "Invoice the difference by hand and skip the sync.")
-    return _late(bill, subscription_id, around, boundary, listed)
+    return _late(bill, subscription_id, around, boundary, listed, way)
+
+
+def _later(pending: Sequence[Invoice], boundary: datetime) -> list[tuple[datetime, Invoice]]:
+    return [(one.date, one) for one in pending if one.date and one.date > boundary + SAME_BOUNDARY]
 
 
 def _late(
-    bill: Bill, subscription_id: str, around: Surroundings, boundary: datetime, listed: str
+    bill: Bill, subscription_id: str, around: Surroundings, boundary: datetime, listed: str, way: str
 ) -> Invoice | Late | Problem:
     """What becomes of a bill whose invoice is not pending: it is still to come, or the bill is too late for it."""
-    later = [
-        (invoice.date, invoice)
-        for invoice in around.pending.get(subscription_id, ())
-        if invoice.date and invoice.date > boundary + SAME_BOUNDARY
-    ]
-    if later and around.policies.late_bills == "next_invoice":
+    later = _later(around.pending.get(subscription_id, ()), boundary)
+    if later and way == NEXT_INVOICE:
         return _in_currency(bill, min(later, key=lambda one: one[0])[1])
     is_late = bool(later) or around.now >= boundary + around.policies.wait_for_invoice
-    if is_late and around.policies.late_bills in (UNBILLED, OWN_INVOICE):
-        return Late(around.policies.late_bills)
+    if is_late and way in (UNBILLED, OWN_INVOICE):
+        return Late(way)
     if later:
         text = f"the bill's period ends on {boundary:%Y-%m-%d}; the pending invoices of {subscription_id} are {listed}"
         return problem(
@@ -200,8 +209,8 @@ def _late(
         )  # fmt: skip
     deadline = boundary + around.policies.wait_for_invoice
     text = f"{subscription_id} has no pending invoice for the period that ends on {boundary:%Y-%m-%d}"
-    if around.now < deadline or around.policies.late_bills == "next_invoice":
-        until = f" until {deadline:%Y-%m-%d %H:%M}" if around.policies.late_bills != "next_invoice" else ""
+    if around.now < deadline or way == NEXT_INVOICE:
+        until = f" until {deadline:%Y-%m-%d %H:%M}" if way != NEXT_INVOICE else ""
         return Problem(
             Cause("no_pending_invoice", text, f"Nothing{until}: it goes on when Chargebee opens the invoice."),
             wakes_on=invoice_wish(subscription_id),
@@ -241,7 +250,8 @@ def invoice_wish(subscription_id: str) -> str:
     return f"invoice:{subscription_id}"
 
 
-def _plan_starts(invoice: Invoice, subscription_id: str) -> list[datetime]:
+def plan_starts(invoice: Invoice, subscription_id: str) -> list[datetime]:
+    """When the terms begin that the invoice bills in advance for a subscription's plan."""
     return [
         line.date_from
         for line in invoice.lines
@@ -251,5 +261,5 @@ def _plan_starts(invoice: Invoice, subscription_id: str) -> list[datetime]:
 
 def _closes(invoice: Invoice, subscription_id: str, boundary: datetime) -> bool:
     """Whether the invoice is the one at this boundary: a renewal invoice bills the new term from it (chargebee.md §5.5)."""
-    moments = _plan_starts(invoice, subscription_id) or ([invoice.date] if invoice.date else [])
+    moments = plan_starts(invoice, subscription_id) or ([invoice.date] if invoice.date else [])
     return any(abs(moment - boundary) < SAME_BOUNDARY for moment in moments)

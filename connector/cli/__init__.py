@@ -2,7 +2,6 @@
 
 import click
 
-from connector.cli.balance_watches import chart, low, watches_group
 from connector.cli.balances import balances_group
 from connector.cli.bills import bills_group
 from connector.cli.connections import connections_group
@@ -15,6 +14,7 @@ from connector.cli.sandbox import sandbox_group
 from connector.cli.scope import scope_group
 from connector.cli.setup import setup_group
 from connector.cli.syncs import syncs_group
+from connector.cli.top_ups import top_ups_group
 from connector.cli.users import users_group
 
 
@@ -24,8 +24,6 @@ def main() -> None:
     """Keeps Chargebee and m3ter in step. Every command takes --json: one document on standard output, logs on standard error."""
 
 
-for command in (chart, low, watches_group):
-    balances_group.add_command(command)
 for command in (
     balances_group,
     bills_group,
@@ -41,6 +39,7 @@ for command in (
     setup_group,
     syncs_group,
     users_group,
+    top_ups_group,
     web,
     worker,
 ):

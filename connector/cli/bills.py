@@ -1,6 +1,9 @@
 """`connector bills …`"""
 
+from collections import Counter
+from dataclasses import asdict
 from datetime import datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +11,10 @@ import click
 from sqlalchemy import select
 
 from connector import audit, jobs, syncs
-from connector.bills import ledger, receipts
+from connector.bills import closing, ledger, receipts, shadow
 from connector.bills import plan as plans
+from connector.bills.closing import Work
+from connector.bills.comparing import DIFFERS, EQUAL, SAME_SUMS
 from connector.bills.guards import PEOPLE
 from connector.bills.lines import content_hash
 from connector.bills.plan import PushPlan
@@ -23,6 +28,9 @@ from connector.services import Services
 
 # How many lines `show` prints before it says how many more there are.
 LINES = 20
+VERDICTS = (EQUAL, SAME_SUMS, DIFFERS)
+# How many differences of one bill `shadow` prints; `show` has more.
+DIFFERENCES = 3
 
 
 @click.group("bills")
@@ -123,15 +131,72 @@ def list_bills(status: str | None, limit: int, connection: str) -> Any:
     services = wire()
     with services.reading() as db:
         found = receipts.listed(db, connection, status=status, limit=limit)
+    work = _work_by_bill(services, connection)
     for one in found:
         one["deadline"] = _deadline(services, connection, one["cause"], one["billed_until"])
+        one["work"] = [_work_json(left) for left in work.get(one["bill_id"], ())]
     rows = [
         [one["bill_id"], one["status"], one["cause"], _amount(one, "bill_total"), _amount(one, "invoice_total_added"),
-         ", ".join(one["invoices"]), _left(one["deadline"], services.now()), f"{one['updated_at']:%Y-%m-%d %H:%M}"]
+         ", ".join(one["invoices"]), _left(one["deadline"], services.now()),
+         "\n".join(_countdown(left, services.now()) for left in work.get(one["bill_id"], ())),
+         f"{one['updated_at']:%Y-%m-%d %H:%M}"]
         for one in found
     ]  # fmt: skip
-    columns = ["bill", "status", "cause", "total", "added", "invoices", "waits until", "last changed"]
+    columns = ["bill", "status", "cause", "total", "added", "invoices", "waits until", "to do", "last changed"]
     return {"bills": [_in_json(one) for one in found]}, table("Bills", columns, rows)
+
+
+def _work_by_bill(services: Services, connection: str) -> dict[str, list[Work]]:
+    found: dict[str, list[Work]] = {}
+    for one in closing.of_connection(services, connection):
+        if one.bill_id is not None:
+            found.setdefault(one.bill_id, []).append(one)
+    return found
+
+
+def _work_json(one: Work) -> dict[str, Any]:
+    return _in_json(asdict(one))
+
+
+def _countdown(one: Work, now: datetime) -> str:
+    """What is left of a bill, until when it will be done and until when it has to be."""
+    left = "not planned yet" if one.charges is None else f"{one.charges} left"
+    done = f"will finish at {one.finishes_at:%Y-%m-%d %H:%M}" if one.finishes_at else f"needs {one.needs}"
+    closes = (
+        f"closes at {_left(one.closes_at, now)}" if one.closes_at else "does not close by itself as far as is known"
+    )
+    return f"{left}, {done}; {one.invoice_id or 'the invoice'} {closes}{': TOO LATE' if one.at_risk else ''}"
+
+
+@bills_group.command("closing")
+@click.option("--risky", is_flag=True, help="Only what may come too late.")
+@click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 10_000))
+@connection_option
+@output
+def list_closing(risky: bool, limit: int, connection: str) -> Any:
+    """List what is left to do for pending invoices, the earliest to close first; exits with 1 where it may come too late."""
+    services = wire()
+    work = closing.of_connection(services, connection)
+    late = [one for one in work if one.at_risk]
+    shown = late if risky else work
+    rows = [
+        [_left(one.closes_at, services.now()), one.finishes_at and f"{one.finishes_at:%Y-%m-%d %H:%M}",
+         "TOO LATE" if one.at_risk else "in time" if one.closes_at else "", one.needs, one.cause, one.charges,
+         one.bill_id, one.account_id, one.invoice_id]
+        for one in shown[:limit]
+    ]  # fmt: skip
+    columns = ["closes at", "will finish at", "", "needs", "cause", "left", "bill", "account", "invoice"]
+    days = services.connection(connection).settings.auto_close_days
+    document = {
+        "auto_close_days": None if days is None else str(days),
+        "work": [_work_json(one) for one in shown[:limit]],
+        "at_risk": len(late),
+        "exit_status": 1 if late else 0,
+    }
+    text: list[Any] = [table("To do before invoices close", columns, rows)]
+    text += [f"… and {len(shown) - limit} more; `--limit` shows them"] if len(shown) > limit else []
+    text += [] if days else ["AUTO_CLOSE_DAYS is not set: nobody knows when the site closes invoices by itself."]
+    return document, [*text, f"{len(late)} of {len(work)} may come too late."]
 
 
 def _amount(one: dict[str, Any], name: str) -> str | None:
@@ -197,6 +262,46 @@ def show_receipt(bill_id: str, as_csv: bool, as_page: bool, file: Path | None, c
     return {name: text}, []
 
 
+@bills_group.command("shadow")
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 1000), help="Bills that differ to show.")
+@connection_option
+@output
+def shadow_summary(limit: int, connection: str) -> Any:
+    """Sum up what shadow mode has found: bills that another process invoices just as we would, and those that differ."""
+    services = wire()
+    with services.reading() as db:
+        compared = shadow.all_compared(db, connection)
+    currencies = sorted({one["currency"] for one in compared})
+    sums = [_sum_of([one for one in compared if one["currency"] == currency], currency) for currency in currencies]
+    differing = [one for one in compared if one["verdict"] != EQUAL]
+    document = {"currencies": sums, "differing": differing[:limit], "exit_status": 1 if differing else 0}
+    if not compared:
+        return document, "No bill has been compared; with SHADOW on each approved one is."
+    names = ("currency", "bills", *VERDICTS, "open", "planned", "found", "off_by")
+    overview = table("Compared in shadow mode", list(names), [[one[name] for name in names] for one in sums])
+    rows = [
+        [one["bill_id"], one["verdict"], "final" if one["is_final"] else "open", f"{one['planned']} {one['currency']}",
+         f"{one['found']} {one['currency']}", one["off_by"], "\n".join(one["differences"][:DIFFERENCES])]
+        for one in differing[:limit]
+    ]  # fmt: skip
+    columns = ["bill", "verdict", "state", "planned", "found", "off by", "what differs"]
+    left = len(differing) - limit
+    more = [f"… and {left} more; `--limit` shows them"] if left > 0 else []
+    return document, [overview, *([table("Bills that differ", columns, rows)] if rows else []), *more]
+
+
+def _sum_of(compared: list[dict[str, Any]], currency: str) -> dict[str, Any]:
+    verdicts = Counter(one["verdict"] for one in compared)
+    sums = {name: str(sum(Decimal(one[name]) for one in compared)) for name in ("planned", "found", "off_by")}
+    return {
+        "currency": currency,
+        "bills": len(compared),
+        **{verdict: verdicts[verdict] for verdict in VERDICTS},
+        "open": sum(not one["is_final"] for one in compared),
+        **sums,
+    }
+
+
 @bills_group.command("show")
 @click.argument("bill_id")
 @connection_option
@@ -215,18 +320,22 @@ def show_bill(bill_id: str, connection: str) -> Any:
         seen = db.scalars(select(SeenBill).filter_by(connection=connection, bill_id=bill_id)).first()
         account_id = now["account_id"] if now else seen.account_id if seen else None
         customer = customers_of(db, connection, [account_id] if account_id else [])
+        compared = shadow.of_bill(db, connection, bill_id)
     if sync is None and stored is None:
         raise ConnectorError(f"nothing is known of bill {bill_id}; `connector bills plan {bill_id}` asks m3ter")
     deadline = _deadline(services, connection, sync.cause if sync else None, seen.billed_until if seen else None)
+    work = _work_by_bill(services, connection).get(bill_id, [])
     document = {
         "bill_id": bill_id,
         "account_id": account_id,
         "customer_id": customer.get(account_id or ""),
         "sync": syncs.as_json(sync) if sync else None,
         "deadline": deadline.isoformat() if deadline else None,
+        "work": [_work_json(one) for one in work],
         "invoices": invoices,
         "receipt": stored.body | {"sha256": stored.sha256} if stored else None,
         "now": now,
+        "shadow": compared,
         "under_way": [
             {
                 "item_price_id": one.item_price_id,
@@ -239,10 +348,11 @@ def show_bill(bill_id: str, connection: str) -> Any:
             for one in intents
         ],
     }
-    return document, _bill_text(document, _left(deadline, services.now()))
+    countdowns = [_countdown(one, services.now()) for one in work]
+    return document, _bill_text(document, _left(deadline, services.now()), countdowns)
 
 
-def _bill_text(document: dict[str, Any], left: str | None) -> list[Any]:
+def _bill_text(document: dict[str, Any], left: str | None, countdowns: list[str]) -> list[Any]:
     now, sync = document["now"], document["sync"]
     text: list[Any] = _heading(now) if now else [f"Bill {document['bill_id']}: nothing of it has been sent."]
     if document["account_id"]:
@@ -255,6 +365,13 @@ def _bill_text(document: dict[str, Any], left: str | None) -> list[Any]:
         if now and sync["status"] != "succeeded" and not document["under_way"]:
             text.append("The totals and lines are those of the last push.")
     text += [f"Waits until {left}"] if left else []
+    text += [f"To do: {one}" for one in countdowns]
+    if compared := document["shadow"]:
+        text.append(
+            f"Compared in shadow mode at {compared['compared_at'][:16].replace('T', ' ')}: {compared['verdict']}, planned "
+            f"{compared['planned']} {compared['currency']}, found {compared['found']} {compared['currency']}"
+        )
+        text += [f"  {one}" for one in compared["differences"][:LINES]]
     return text + (_lines(now, limit=LINES) if now else [])
 
 

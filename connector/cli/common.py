@@ -79,7 +79,7 @@ def show(text: Any, *, on_standard_error: bool = False) -> None:
 
 def table(title: str, columns: list[str], rows: list[list[Any]]) -> Table:
     """A table of texts."""
-    made = Table(title=title, title_justify="left", show_edge=False, pad_edge=False)
+    made = Table(title=title or None, title_justify="left", show_edge=False, pad_edge=False)
     for column in columns:
         made.add_column(column, overflow="fold")
     for row in rows:

@@ -80,6 +80,7 @@ def _drawn(told: list[Step], *, done: bool = False) -> Group:
 
 def _stay(stage: Stage) -> None:
     click.echo(f"Sandbox at {stage.sandbox_url}, connector at {stage.web_url}; stop with Ctrl-C.", err=True)
+    click.echo(f"Console at {stage.web_url}/console/, after `connector users add NAME --role admin`.", err=True)
     for name in (
         "DATABASE_URL",
         "REDIS_URL",

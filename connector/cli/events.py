@@ -35,7 +35,7 @@ def list_events(
     services = wire()
     with services.reading() as db:
         rows = inbox.listed(
-            db, connection, status=status, event_type=event_type, source=source, event_id=event_id, limit=limit
+            db, [connection], status=status, event_type=event_type, source=source, event_id=event_id, limit=limit
         )
     found = [_as_json(row) for row in rows]
     return {"events": found}, _table("Events", found)

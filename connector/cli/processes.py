@@ -91,6 +91,10 @@ def run() -> Any:
         manager = Manager(Printer(sys.stderr))
         if found.session_secret is None and not found.console_hosts:
             environment |= console_settings()
+            said = (
+                f"Console at http://127.0.0.1:{found.web_port}/console/, after `connector users add NAME --role admin`."
+            )
+            click.echo(said, err=True)
         if not found.connections:
             environment |= SANDBOX_SETTINGS
             manager.add_process("sandbox", SANDBOX_COMMAND.format(found.web_port), env=environment)

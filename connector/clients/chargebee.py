@@ -24,6 +24,8 @@ LINES_PAGE_SIZE = 300
 MAX_KEY = 100
 MAX_COMMENT = 300
 KEY_HEADER = chargebee.Chargebee.idempotency_header
+# What Chargebee calls a discount that is no discount: promotional credits that paid.
+PROMOTIONAL = "promotional_credits"
 REPLAYED_HEADER = "chargebee-idempotency-replayed"
 SITE = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
 
@@ -161,6 +163,7 @@ class InvoiceLine:
     amount: int
     date_from: datetime
     date_to: datetime
+    discount_amount: int = 0
 
     @classmethod
     def from_json(cls, raw: object) -> "InvoiceLine":
@@ -178,12 +181,37 @@ class InvoiceLine:
             amount=fields.whole("amount"),
             date_from=fields.unix_time("date_from"),
             date_to=fields.unix_time("date_to"),
+            discount_amount=fields.whole_or_none("discount_amount") or 0,
         )
 
 
 @dataclass(frozen=True)
+class LineDiscount:
+    """What one discount takes off one line, in minor units; promotional credits are shown like one."""
+
+    line_id: str
+    kind: str | None
+    amount: int
+
+    @classmethod
+    def from_json(cls, raw: object) -> "LineDiscount":
+        """The discount; raises Unreadable."""
+        fields = Fields("Chargebee line item discount", raw)
+        return cls(fields.id("line_item_id"), fields.text_or_none("discount_type"), fields.whole("discount_amount"))
+
+    @property
+    def is_payment(self) -> bool:
+        """Whether it is no discount but paid with promotional credits (chargebee.md §8.2)."""
+        return self.kind == PROMOTIONAL
+
+
+@dataclass(frozen=True)
 class Invoice:
-    """An invoice; `lines_complete` is false where Chargebee sent only the first of its lines."""
+    """An invoice; `lines_complete` is false where Chargebee sent only the first of its lines.
+
+    `adjusted` is how much less of it is owed than it says, by adjustments and write-offs, in minor units like all amounts.
+    `promotional` says that promotional credits paid for a part of it.
+    """
 
     id: str
     status: str
@@ -196,6 +224,12 @@ class Invoice:
     lines_complete: bool
     resource_version: int | None
     amount_due: int = 0
+    paid_at: datetime | None = None
+    generated_at: datetime | None = None
+    adjusted: int = 0
+    line_discounts: tuple[LineDiscount, ...] = ()
+    promotional: bool = False
+    deleted: bool = False
 
     @classmethod
     def from_json(cls, raw: object) -> "Invoice":
@@ -213,7 +247,25 @@ class Invoice:
             lines_complete=not fields.text_or_none("line_items_next_offset"),
             resource_version=fields.whole_or_none("resource_version"),
             amount_due=fields.whole_or_none("amount_due") or 0,
+            paid_at=fields.unix_time_or_none("paid_at"),
+            generated_at=fields.unix_time_or_none("generated_at"),
+            # Whether a write-off counts among the adjustments is not documented: the larger one holds the other.
+            adjusted=max(fields.whole_or_none(name) or 0 for name in ("amount_adjusted", "write_off_amount")),
+            line_discounts=fields.each_or_none("line_item_discounts", LineDiscount.from_json),
+            promotional=PROMOTIONAL in fields.each_or_none("discounts", _kind_of_discount),
+            deleted=fields.flag("deleted"),
         )
+
+
+def _own_discounts(invoice: Invoice) -> tuple[LineDiscount, ...]:
+    """Those on lines that came along: whether a page has the others' too is not documented."""
+    line_ids = {line.id for line in invoice.lines}
+    return tuple(one for one in invoice.line_discounts if one.line_id in line_ids)
+
+
+def _kind_of_discount(raw: object) -> str | None:
+    """What a discount of a whole invoice comes from."""
+    return Fields("Chargebee discount", raw).text_or_none("entity_type")
 
 
 @dataclass(frozen=True)
@@ -291,6 +343,51 @@ class CreditNote:
         """The credit note; raises Unreadable."""
         fields = Fields("Chargebee credit note", raw)
         return cls(fields.id("id"), fields.text_or_none("customer_notes"))
+
+
+@dataclass(frozen=True)
+class CreditLine:
+    """A line of a credit note, in minor units; `invoice_line_id` is the line that it lowers, where it names one."""
+
+    invoice_line_id: str | None
+    amount: int
+
+    @classmethod
+    def from_json(cls, raw: object) -> "CreditLine":
+        """The line, less its own discount; raises Unreadable."""
+        fields = Fields("Chargebee credit note line", raw)
+        discount = fields.whole_or_none("discount_amount") or 0
+        return cls(fields.text_or_none("reference_line_item_id"), fields.whole("amount") - discount)
+
+
+@dataclass(frozen=True)
+class InvoiceCredit:
+    """A credit note on an invoice, as far as it lowers what the invoice's lines are worth, in minor units.
+
+    `sub_total` is what it comes to before tax where prices are, `total` with it.
+    """
+
+    id: str
+    type: str
+    status: str
+    total: int
+    sub_total: int
+    lines: tuple[CreditLine, ...]
+    lines_complete: bool
+
+    @classmethod
+    def from_json(cls, raw: object) -> "InvoiceCredit":
+        """The credit note, from an answer's `credit_note`; raises Unreadable."""
+        fields = Fields("Chargebee credit note", raw)
+        return cls(
+            id=fields.id("id"),
+            type=fields.id("type"),
+            status=fields.id("status"),
+            total=fields.whole("total"),
+            sub_total=fields.whole("sub_total" if fields.has("sub_total") else "total"),
+            lines=fields.each_or_none("line_items", CreditLine.from_json),
+            lines_complete=not fields.text_or_none("line_items_next_offset"),
+        )
 
 
 @dataclass(frozen=True)
@@ -410,8 +507,48 @@ class ChargebeeClient:
             page = Invoice.from_json(raw)
             if page.resource_version != invoice.resource_version:
                 raise Retryable(f"Chargebee invoice {invoice_id} changed while its lines were read")
-            invoice = replace(invoice, lines=invoice.lines + page.lines, lines_complete=page.lines_complete)
+            invoice = replace(
+                invoice,
+                lines=invoice.lines + page.lines,
+                line_discounts=_own_discounts(invoice) + _own_discounts(page),
+                lines_complete=page.lines_complete,
+            )
         return invoice
+
+    def deleted_invoice(self, invoice_id: str) -> Invoice | None:
+        """The invoice where it was deleted, which only a list still shows; None where there is none of this id.
+
+        Chargebee API: Invoices > List invoices
+        """
+        filters = {"id": {"is": invoice_id}, "include_deleted": True, "limit": 1}
+        rows = self._all("Invoice.list", self._sdk.Invoice.list, "invoice", filters)
+        return next((found for raw in rows if (found := Invoice.from_json(raw)).deleted), None)
+
+    def credits_on_invoice(self, invoice_id: str) -> list[InvoiceCredit]:
+        """Every credit note that refers to the invoice, with all its lines; deleted ones are left out.
+
+        Chargebee API: Credit notes > List credit notes
+        """
+        filters = {"reference_invoice_id": {"is": invoice_id}, "limit": PAGE_SIZE}
+        rows = self._all("CreditNote.list", self._sdk.CreditNote.list, "credit_note", filters)
+        found = [InvoiceCredit.from_json(raw) for raw in rows]
+        return [one if one.lines_complete else self._whole_credit(one.id) for one in found]
+
+    def _whole_credit(self, credit_note_id: str) -> InvoiceCredit:
+        """One credit note of a site with enterprise-scale invoicing, whose lines come page by page."""
+        pages: list[InvoiceCredit] = []
+        offset: str | None = None
+        while not pages or offset is not None:
+            params: dict[str, Any] = {"line_items_limit": LINES_PAGE_SIZE}
+            if offset is not None:
+                params["line_items_offset"] = offset
+            method = self._sdk.CreditNote.retrieve
+            answer = self._call("CreditNote.retrieve", method, segment(credit_note_id), params)
+            raw = _member(answer.json(), "credit_note")
+            _check_progress("CreditNote.retrieve", offset, raw.get("line_items_next_offset"))
+            offset = raw.get("line_items_next_offset")
+            pages.append(InvoiceCredit.from_json(raw))
+        return replace(pages[-1], lines=tuple(line for page in pages for line in page.lines))
 
     def retrieve_item_price(self, item_price_id: str) -> ItemPrice:
         """The item price.

@@ -8,6 +8,10 @@ from typing import Any
 from connector.clients.fields import Fields
 
 Raw = dict[str, Any]
+# The types of lines that a balance may pay (m3ter.md §12.1).
+DRAWABLE = (
+    "STANDING_CHARGE", "USAGE", "MINIMUM_SPEND", "COUNTER_RUNNING_TOTAL_CHARGE", "COUNTER_ADJUSTMENT_DEBIT", "AD_HOC",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

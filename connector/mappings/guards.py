@@ -9,18 +9,37 @@ from sqlalchemy.orm import Session
 
 from connector.database import batches
 from connector.mappings import plans
-from connector.mappings.kinds import PLAN_ENTITIES
+from connector.mappings.kinds import CHARGE_ENTITIES, ITEM_PRICE, PLAN, PLAN_ENTITIES
 from connector.mappings.pairs import Pair
-from connector.models import ALWAYS, Account, AccountPlan, Mapping
+from connector.models import ALWAYS, Account, AccountPlan, Mapping, TopUpProduct
 
 
 def refusals(db: Session, connection: str, pairs: Iterable[Pair]) -> list[str]:
-    """A sentence for each account or customer that is another's already."""
+    """A sentence for each account or customer that is another's already, and each item price that is sold as a top-up."""
     return [
         f"{pair}: {fault}"
         for pair in pairs
-        if (pair.m3ter_entity, pair.external_table) == ("Account", "Customer")
-        for fault in sorted(_other_owners(db, connection, pair))
+        for fault in (
+            *(sorted(_other_owners(db, connection, pair)) if _is_account(pair) else ()),
+            *(_sold_as_top_up(db, connection, pair) if pair.m3ter_entity in (PLAN, *CHARGE_ENTITIES) else ()),
+        )
+    ]
+
+
+def _is_account(pair: Pair) -> bool:
+    return (pair.m3ter_entity, pair.external_table) == ("Account", "Customer")
+
+
+def _sold_as_top_up(db: Session, connection: str, pair: Pair) -> list[str]:
+    """What a customer has paid for as credit must not be billed, nor taken for one of our charges."""
+    is_sold = select(TopUpProduct.id).where(
+        TopUpProduct.connection == connection, TopUpProduct.item_price_id == pair.external_id,
+        TopUpProduct.removed_at.is_(None),
+    )  # fmt: skip
+    if pair.external_table != ITEM_PRICE or db.scalar(is_sold) is None:
+        return []
+    return [
+        f"{pair.external_id} is sold as a top-up; take another item price, or `connector top-ups products remove` it first"
     ]
 
 

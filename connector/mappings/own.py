@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
+from connector import syncs
 from connector.mappings import table
 from connector.mappings.kinds import SYSTEM
 from connector.mappings.pairs import Pair
@@ -15,10 +16,15 @@ from connector.services import Services
 
 
 def record(services: Services, connection: str, pair: Pair) -> None:
-    """Keep a mapping of the connector's own here and in m3ter, once in each however often it is called."""
+    """Keep a mapping of the connector's own here and in m3ter, once in each however often it is called.
+
+    What waited for it goes on.
+    """
     now = services.now()
     with services.transaction() as db:
-        db.execute(table.insert_of(db, connection, pair, made_by="connector", now=now).on_conflict_do_nothing())
+        made = table.insert_of(db, connection, pair, made_by="connector", now=now).on_conflict_do_nothing()
+        if db.scalar(made.returning(Mapping.id)) is not None:
+            syncs.wake(db, connection, [f"mapping:{pair.external_table}:{pair.external_id}"], now)
         row = db.scalars(table.select_of(connection, pair)).one()
         tried_before, written = row.sent_at is not None, row.m3ter_mapping_id is not None
         row.sent_at = row.sent_at or now

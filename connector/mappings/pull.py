@@ -183,7 +183,7 @@ def _set_up(
     if said.setdefault(topic(pair), pair) != pair:
         return pair, [f"{pair}: there is {said[topic(pair)]}"]
     with services.reading() as db:
-        return pair, guards.rewritten(db, connection, [pair])
+        return pair, [*guards.refusals(db, connection, [pair]), *guards.rewritten(db, connection, [pair])]
 
 
 def _insert(services: Services, connection: str, found: Sequence[tuple[Pair, str]], made_by: str) -> list[int]:

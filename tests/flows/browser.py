@@ -69,6 +69,11 @@ class Browser:
         return html.unescape(found)
 
 
+def address(path: str) -> str:
+    """The address of a route, about the connection `default` and otherwise about whatever has the number 1."""
+    return re.sub(r"<[^>]+>", "1", path.replace("<name>", "default"))
+
+
 def text_of(answer: TestResponse) -> str:
     """What a person reads on the page."""
     return html.unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", answer.text))).strip()

@@ -4,7 +4,7 @@ import hashlib
 import hmac
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -75,9 +75,17 @@ class World:
             clock.sweep(self.services)
             if not any(queue.count for queue in self.queues()):
                 return
-            for name in jobs.QUEUES:
-                jobs.worker(self.services, name).work(burst=True, logging_level="WARNING")
+            for queue in self.queues():
+                if queue.count:
+                    self.burst(queue.name)
         raise AssertionError("the queues never ran dry")
+
+    def burst(self, queue: str) -> None:
+        """Let a worker do what is in the queue, and end."""
+        worker = jobs.worker(self.services, queue)
+        # Nobody sends it RQ's commands; at its end a worker that listens for them waits for that thread.
+        worker.subscribe = lambda: None
+        worker.work(burst=True, logging_level="WARNING")
 
     def queues(self) -> list[Any]:
         from rq import Queue
@@ -142,8 +150,7 @@ class World:
         account = self.m3ter.account_by_code(customer_id)
         day = self.box.clock.now().date().replace(day=1)
         [bill_id] = self.m3ter.run_bill_job(account_ids=[account["id"]], bill_date=day)["billIds"]
-        for line in lines or ({},):
-            self.m3ter.add_line(bill_id, **(self.usage_line() | line))
+        self.m3ter.add_lines(bill_id, [self.usage_line() | line for line in lines or ({},)])
         self.m3ter.approve(bill_id)
         return str(bill_id)
 
@@ -252,12 +259,15 @@ def make_services(box: Sandbox, engine: Engine, redis_url: str) -> Iterator[Call
                 **environment,
             }
         )
-        made.append(services.build(loaded, now=box.clock.now, chance=random.Random(1), sleep=lambda _: None))
+        built = services.build(loaded, now=box.clock.now, chance=random.Random(1), sleep=lambda _: None)
+        # SQLAlchemy keeps the SQL that it has compiled with its engine: all tests of a process share that.
+        made.append(built if "DATABASE_URL" in environment else replace(built, engine=engine))
         return made[-1]
 
     yield make
     for one in made:
-        one.engine.dispose()
+        if one.engine is not engine:
+            one.engine.dispose()
         one.redis.close()
 
 
@@ -268,9 +278,13 @@ def world(box: Sandbox, make_services: Callable[..., Services]) -> Iterator[Worl
     assert made.installed_at == START
     world = World(box, made, create_app(made).test_client(), catalogue(box))
     box.chargebee.add_webhook_endpoint("http://connector.test/webhooks/chargebee", *LOGIN)
-    for entity, key, price in (("Plan", "pro", PRO), ("Plan", "scale", SCALE), ("Aggregation", "calls", CALLS_PRICE)):
-        world.map(entity, world.ids[key], price)
-    world.map("NotMetered", "*", SUPPORT)
+    pairs = [
+        Pair("Plan", world.ids["pro"], "ItemPrice", PRO),
+        Pair("Plan", world.ids["scale"], "ItemPrice", SCALE),
+        Pair("Aggregation", world.ids["calls"], "ItemPrice", CALLS_PRICE, "USD"),
+        Pair("NotMetered", "*", "ItemPrice", SUPPORT),
+    ]
+    set_up.add(made, "default", pairs, made_by="test")
     world.forget_calls()
     yield world
 

@@ -122,6 +122,7 @@ def test_an_answer_that_never_came_is_looked_up_before_anything_is_sent_again(
     world.wait(seconds=119)
     assert posts(world, "create_balance_transaction") == 1
     world.wait(seconds=2)
+    world.wait(seconds=121)
     assert len(standing(world)) == 1
     assert request(world, asked).status == "done"
 
@@ -132,18 +133,25 @@ def test_a_request_that_m3ter_never_got_is_sent_again(world: World, balance: Bal
     world.work()
     world.wait(seconds=121)
     assert len(standing(world)) == 1
+    assert world.sync("balance_request", str(asked)).cause == "sent_again"
+    world.wait(seconds=121)
+    assert len(standing(world)) == 1
     assert (request(world, asked).found_by, request(world, asked).sends) == ("answer", 2)
+    assert request(world, asked).m3ter_id in world.m3ter.transactions
 
 
-def test_one_that_takes_effect_after_it_was_sent_again_is_found_as_drift(world: World, balance: Balance) -> None:
+def test_one_that_takes_effect_after_it_was_sent_again_parks_and_is_drift(world: World, balance: Balance) -> None:
     world.box.faults.order("m3ter", "create_balance_transaction", "late", seconds=121)
     asked = ask(world, credit(world, balance))
     world.work()
     world.box.faults.order("m3ter", "create_balance_transaction", "delay", seconds=0)
     world.wait(seconds=120)
     world.wait(seconds=5)
-    with world.services.transaction() as db:
-        assert requests.get(db, "default", asked).status == "done"
+    assert world.sync("balance_request", str(asked)).cause == "sent_again"
+    world.wait(seconds=120)
+    sync = world.sync("balance_request", str(asked))
+    assert (sync.status, sync.cause) == ("parked", "made_twice")
+    assert f"`connector balances requests accept {asked}" in str(sync.next_step)
     [finding] = drift.check(world.services, "default", balance)
     assert (finding.code, len(standing(world))) == ("credited_twice", 2)
 

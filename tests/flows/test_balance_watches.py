@@ -522,15 +522,24 @@ def test_another_connections_watch_of_the_same_balance_is_its_own(
     watch(world, balance, "50", **TOP_UP)
     with both.transaction() as db:
         twin = both.connection("other").m3ter.balance_billing.get_balance(balance.id)
-        watches.put(db, "other", twin, Terms(Decimal(500)), made_by="bob", now=both.now())
+        watches.put(db, "other", twin, Terms(Decimal(5000)), made_by="bob", now=both.now())
     spend(world, balance, 40)
     watching.check(both)
-    assert [(one.connection, one.kind) for one in world.syncs(kind="balance_watch")] == [("default", "balance_watch")]
-    world.work()
+    assert {one.connection for one in world.syncs(kind="balance_watch")} == {"default", "other"}
+    for one in world.syncs():
+        syncs.attempt(both, one.id, handlers.KINDS)
+    for one in world.syncs(kind="balance_request"):
+        syncs.attempt(both, one.id, handlers.KINDS)
+    world.box.advance(timedelta(hours=1))
+    watching.check(both)
+    for one in world.syncs(kind="balance_watch"):
+        syncs.attempt(both, one.id, handlers.KINDS)
     assert (held(world, balance), len(other.m3ter.transactions), len(other.m3ter.charges)) == (140, 1, 0)
+    [theirs] = world.syncs(kind="balance_watch", connection="other")
+    assert (theirs.status, theirs.cause) == ("parked", "balance_low")
     with world.services.reading() as db:
         states = {row.connection: row.state for row in db.scalars(select(BalanceWatch))}
-        assert states == {"default": "ok", "other": "ok"}
+        assert states == {"default": "ok", "other": "low"}
         assert watches.own_top_ups(db, "other", balance.id) == []
         readings = {(row.connection, row.held) for row in db.scalars(select(BalanceReading))}
         assert ("other", Decimal(1000)) in readings

@@ -25,7 +25,7 @@ from connector.errors import ConnectorError
 from connector.models import LinePush, Receipt, Sync
 from connector.services import Services
 from tests.flows.conftest import CALLS_PRICE, FEE_PRICE, World
-from tests.flows.test_workers import Died, drain, put_back, rows
+from tests.flows.dying import Died, drain, put_back, rows
 
 GROUPS, SEEDS_OF_A_GROUP = 4, 4
 ROUNDS = 9

@@ -263,9 +263,7 @@ def test_two_people_have_to_approve_and_neither_one_twice_nor_a_retry_is_enough(
     assert world.charges(invoice_id) == [(CALLS_PRICE, 1000)]
 
 
-@pytest.mark.parametrize(
-    "settings", [{"PUSH_CUSTOMERS": "somebody"}, {"PUSH_NOT_CUSTOMERS": "acme"}, {"SHADOW": "yes"}]
-)
+@pytest.mark.parametrize("settings", [{"PUSH_CUSTOMERS": "somebody"}, {"PUSH_NOT_CUSTOMERS": "acme"}])
 def test_bills_that_are_left_to_others_are_not_sent_and_say_so(
     renewed: tuple[World, str], make_services: Make, settings: dict[str, str]
 ) -> None:

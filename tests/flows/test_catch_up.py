@@ -19,7 +19,8 @@ from connector.errors import ConnectorError
 from connector.models import Cursor, QuarantinedBody
 from connector.sandbox.chargebee.errors import Refused
 from tests.flows.conftest import PRO, SCALE, START, World
-from tests.flows.test_workers import put_back, rows, standing
+from tests.flows.dying import put_back, rows
+from tests.flows.test_workers import standing
 
 
 def lose(url: str, headers: dict[str, str], body: bytes) -> int:

@@ -16,7 +16,7 @@ from connector import clock, pauses
 from connector.access import ADMIN, OPERATOR, VIEWER
 from connector.models import AuditEntry, InboxEvent, Mapping, Sync
 from connector.services import Services
-from tests.flows.browser import Browser, add_user, text_of
+from tests.flows.browser import Browser, add_user, address, text_of
 from tests.flows.conftest import CALLS_PRICE, UNMAPPED, World
 
 CANARY = "<script>alert('canary')</script>"
@@ -213,6 +213,22 @@ def test_operator_retries_what_failed_and_a_double_click_runs_it_once(people: Wo
     noted = entries(people.services, "syncs retry")
     assert sorted(one.detail["became"] for one in noted) == ["already queued"] * 3 + ["queued"]
     assert {(one.actor, one.subject) for one in noted} == {("web:otto", "subscription sub-1")}
+
+
+def test_retry_is_kept_while_the_queue_is_away(
+    people: World, as_person: Any, make_services: Callable[..., Services]
+) -> None:
+    people.sign_up(items=(UNMAPPED,))
+    people.settle()
+    map_silently(people)
+    row = people.sync("subscription", "sub-1")
+    browser = as_person("otto", make_services(REDIS_URL="redis://127.0.0.1:1/0"))
+    answer = browser.post(f"/syncs/{row.id}/retry")
+    assert answer.status_code == 503
+    assert "What you did is kept" in text_of(answer)
+    people.box.advance(timedelta(minutes=2))
+    people.work()
+    assert people.sync("subscription", "sub-1").status == "succeeded"
 
 
 def test_sync_is_skipped_only_with_a_reason_and_only_while_it_stands_still(people: World, as_person: Any) -> None:
@@ -508,8 +524,7 @@ def test_nothing_of_the_console_changes_or_removes_what_was_audited(people: Worl
         before = [(one.id, one.at, one.actor, one.action, one.subject, one.detail) for one in db.query(AuditEntry)]
     for route in ROUTES:
         if route.method == "POST" and route.endpoint != "log_out":
-            path = route.path.replace("<row:sync_id>", "2").replace("<row:inbox_id>", "1").replace("<name>", "default")
-            browser.post(path, {"reason": "x", "what": "all"})
+            browser.post(address(route.path), {"reason": "x", "what": "all"})
     with people.services.reading() as db:
         after = [(one.id, one.at, one.actor, one.action, one.subject, one.detail) for one in db.query(AuditEntry)]
     assert after[: len(before)] == before

@@ -20,8 +20,8 @@ from connector.sandbox import Sandbox
 from connector.services import Services
 from connector.web.app import create_app
 from tests.flows.conftest import CALLS_PRICE, PRO, World
+from tests.flows.dying import put_back, rows
 from tests.flows.test_connections import other, two  # noqa: F401 - fixtures
-from tests.flows.test_workers import put_back, rows
 
 MANY = 100_000
 Command = Callable[..., Result]

@@ -1,8 +1,8 @@
 """Several workers at once, workers that die at any step, and histories that arrive in any order: one and the same end."""
 
 import random
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -10,37 +10,19 @@ from threading import Barrier, Thread
 from typing import Any
 
 import pytest
-from sqlalchemy import Table, select
 
-from connector import catch_up, database, handlers, jobs, mirror, syncs
-from connector.clients.http import Http
+from connector import catch_up, handlers, jobs, mirror, syncs
 from connector.clients.m3ter import M3terClient
 from connector.customers import only_worker_at
 from connector.errors import Waiting
 from connector.mappings.plans import PlanChoices
-from connector.models import Base
 from connector.sandbox.chargebee.errors import Refused
 from connector.syncs import Run
 from connector.timelines import Metering, wanted_plans
 from tests.flows.conftest import PRO, SCALE, UNMAPPED, World
+from tests.flows.dying import PLACES, Died, drain, dying_at, put_back, rows
 
 JAN_15 = datetime(2026, 1, 15, 9, 30, tzinfo=UTC)
-
-
-class Died(BaseException):
-    """The worker's process is gone: nothing after this line runs, and nothing is tidied up."""
-
-
-def drain(world: World) -> None:
-    """Do all that is due now, as one worker, without the queue between."""
-    jobs.dispatch(world.services)
-    while True:
-        with world.services.transaction() as db:
-            due = syncs.take_due(db, world.services.now(), requeue_seconds=0)
-        if not due:
-            return
-        for sync_id, _ in due:
-            syncs.attempt(world.services, sync_id, handlers.KINDS)
 
 
 def standing(world: World) -> tuple[Any, ...]:
@@ -141,59 +123,7 @@ def history_of_a_customer(world: World) -> None:
     world.deliver()
 
 
-def rows(world: World) -> dict[Table, list[dict[str, Any]]]:
-    """All that the connector's database holds."""
-    with world.services.engine.connect() as db:
-        return {
-            table: [dict(row) for row in db.execute(select(table)).mappings()] for table in Base.metadata.sorted_tables
-        }
-
-
-def put_back(world: World, kept: dict[Table, list[dict[str, Any]]]) -> None:
-    with world.services.engine.begin() as db:
-        for table in reversed(kept):
-            db.execute(table.delete())
-        for table, found in kept.items():
-            if found:
-                db.execute(table.insert(), found)
-
-
-@contextmanager
-def dying_at(step: int, where: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
-    """The worker dies at its nth call or commit, before it is made or after."""
-    taken = [0]
-
-    def dies() -> bool:
-        taken[0] += 1
-        return taken[0] == step
-
-    call, transaction = Http.call, database.transaction
-
-    def dying_call(self: Http, **request: Any) -> Any:
-        hit = dies()
-        if hit and where == "before a call":
-            raise Died
-        answer = call(self, **request)
-        if hit:
-            raise Died
-        return answer
-
-    @contextmanager
-    def dying_transaction(engine: Any) -> Iterator[Any]:
-        with transaction(engine) as db:
-            yield db
-        if dies():
-            raise Died
-
-    with monkeypatch.context() as patched:
-        if where == "after a commit":
-            patched.setattr(database, "transaction", dying_transaction)
-        else:
-            patched.setattr(Http, "call", dying_call)
-        yield taken
-
-
-@pytest.mark.parametrize("where", ["before a call", "after a call", "after a commit"])
+@pytest.mark.parametrize("where", PLACES)
 def test_a_worker_may_die_at_any_step(world: World, where: str, monkeypatch: pytest.MonkeyPatch) -> None:
     history_of_a_customer(world)
     start, kept = world.box.snapshot(), rows(world)

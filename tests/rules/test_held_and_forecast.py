@@ -71,6 +71,17 @@ def test_what_a_balance_holds(life: dict[str, Any], at: datetime, expected: str,
     assert (stands.held, stands.expired) == (Decimal(expected), Decimal(expired))
 
 
+def test_what_counts_from_the_very_end_is_none_of_what_expires_then() -> None:
+    life = balance(**ROLLOVER, rollover_amount=Decimal(20))
+    stands = held.standing(life, [booked("100", YEAR), booked("5", END)], END)
+    assert (stands.held, stands.expired) == (25, 80)
+
+
+def test_the_longest_amounts_expire_to_the_last_digit() -> None:
+    stands = held.standing(balance(), [booked("123456789012345678.123456789012", YEAR)], END)
+    assert stands.expired == Decimal("123456789012345678.123456789012")
+
+
 def test_what_came_in_and_went_out_is_told_apart() -> None:
     stands = held.standing(balance(), YEARS_MOVES, feb(20))
     assert (stands.credited, stands.debited, stands.consumed) == (Decimal(100), Decimal(40), Decimal(30))

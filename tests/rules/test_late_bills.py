@@ -2,7 +2,7 @@
 
 from collections import Counter
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 
 import pytest
 from hypothesis import given
@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from connector.bills.plan import plan_push
 from connector.bills.routing import Policies, Surroundings
 from connector.clients.m3ter_objects import Bill, BillLine
+from connector.days import invoiced_on
 from connector.mappings.kinds import AD_HOC
-from tests.builders import APR, CUSTOMER, FEB, MAR, SUBSCRIPTION, bill, bill_line, invoice
+from tests.builders import APR, CUSTOMER, FEB, JAN, MAR, SUBSCRIPTION, bill, bill_line, invoice
 from tests.rules import test_plan_push as usual
 from tests.rules.test_plan_push import CHARGE, around, codes, good_bills, good_lines, sent
 
@@ -75,6 +76,70 @@ def test_late_lines_of_one_charge_item_are_grouped_and_those_without_an_item_by_
     ]
 
 
+# --- charges alone ---
+
+FEE = {"type": "BALANCE_FEE", "plan_id": None, "pricing_id": None, "aggregation_id": None, "charge_id": "charge-1"}
+JAN_15, FEB_1 = date(2026, 1, 15), date(2026, 2, 1)
+IN_ADVANCE = {"start_date": JAN_15, "end_date": date(2027, 1, 1), "bill_date": JAN_15}
+
+
+@pytest.mark.parametrize(
+    ("billed", "day"),
+    [
+        pytest.param(bill(bill_line()), FEB_1, id="usage: the end of its period"),
+        pytest.param(bill(bill_line(), bill_date=None), FEB_1, id="without a bill date"),
+        pytest.param(bill(bill_line(), bill_date=date(2026, 2, 5)), FEB_1, id="calculated later"),
+        pytest.param(bill(bill_line(**FEE), **IN_ADVANCE), JAN_15, id="a charge in advance: its bill date"),
+        pytest.param(
+            bill(bill_line(**FEE), end_date=date(2026, 1, 9), bill_date=FEB_1), FEB_1, id="a charge in arrears too"
+        ),
+        pytest.param(
+            bill(bill_line(), bill_line(**FEE), end_date=date(2026, 3, 1), bill_date=FEB_1), FEB_1,
+            id="usage with a charge in advance",
+        ),
+        pytest.param(
+            bill(bill_line(), bill_line(**FEE), end_date=FEB_1, bill_date=date(2026, 2, 5)), FEB_1,
+            id="usage with a charge, calculated later",
+        ),
+    ],
+)  # fmt: skip
+def test_the_day_whose_invoice_takes_a_bill(billed, day):
+    assert invoiced_on(billed) == day
+
+
+@pytest.mark.parametrize(
+    ("settings", "pending", "expected"),
+    [
+        pytest.param({}, [], [("unbilled_charge", None)], id="at once, where nothing is set"),
+        pytest.param({}, [invoice()], [("unbilled_charge", None)], id="a later invoice is not its own"),
+        pytest.param({}, [invoice(JAN + 14 * DAY)], [("charge_item", "draft_inv_1")], id="the invoice of its day"),
+        pytest.param({"charge_bills": "own_invoice"}, [], [("own_invoice", None)], id="an invoice of its own"),
+        pytest.param({"charge_bills": "next_invoice"}, [invoice()], [("charge_item", "draft_inv_1")], id="the next one"),
+        pytest.param({"charge_bills": "next_invoice"}, [invoice(JAN)], "waits", id="not one from before"),
+        pytest.param({"charge_bills": "next_invoice"}, [], "waits", id="the next one is awaited"),
+        pytest.param({"charge_bills": "late_bills"}, [], "late_bill", id="late as any other bill"),
+        pytest.param(
+            {"charge_bills": "late_bills", "late_bills": "own_invoice"}, [], [("own_invoice", None)], id="and where such go"
+        ),
+    ],
+)  # fmt: skip
+def test_where_charges_of_a_day_without_an_invoice_go(settings, pending, expected):
+    plan = plan_push(bill(bill_line(**FEE), **IN_ADVANCE), around(pending={SUBSCRIPTION: pending}, **settings))
+    if isinstance(expected, str):
+        assert [one.waits for one in plan.problems] == [expected == "waits"]
+        assert codes(plan) == ["no_pending_invoice" if expected == "waits" else expected]
+    else:
+        assert [(kind, invoice_id) for kind, _, invoice_id in kinds(plan)] == expected
+
+
+def test_what_a_bill_of_charges_gained_goes_on_the_invoice_that_it_was_sent_to():
+    settings = {"charge_bills": "next_invoice", "pending": {SUBSCRIPTION: [invoice()]}}
+    first = plan_push(bill(bill_line(**FEE), **IN_ADVANCE), around(**settings))
+    more = bill(bill_line(**FEE), bill_line("5", **FEE | {"charge_id": "charge-2"}), **IN_ADVANCE)
+    plan = plan_push(more, around(**settings, sent=sent(first), sent_for={SUBSCRIPTION}))
+    assert kinds(plan) == [("charge_item", 500, "draft_inv_1")]
+
+
 # --- credit notes ---
 
 
@@ -128,6 +193,7 @@ policies = st.builds(
     negative_lines_by_type=st.sampled_from([{}, {"CREDIT_MEMO": "credit_note"}]),
     negative_total=st.sampled_from(["park", "promotional_credit", "credit_note"]),
     late_bills=st.sampled_from(["park", "next_invoice", *WAYS]),
+    charge_bills=st.sampled_from(["late_bills", "next_invoice", *WAYS]),
     wait_for_invoice=st.sampled_from([timedelta(0), timedelta(days=7)]),
     group_above=st.sampled_from([0, 2, 500]),
 )

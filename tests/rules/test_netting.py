@@ -27,7 +27,7 @@ from tests.builders import (
 from tests.rules.test_plan_push import CHARGE, OTHER, around, codes
 
 
-def charge(key: str, minor: int, **difference: str | None) -> Open:
+def charge(key: str, minor: int, **difference: str | bool | None) -> Open:
     return Open(key, minor, **{"payer": "acme", "product_id": "api", "subscription_id": "sub-1"} | difference)
 
 
@@ -54,6 +54,15 @@ def charge(key: str, minor: int, **difference: str | None) -> Open:
         pytest.param(
             [charge("a", 500)], [charge("y", -100), charge("z", -450)],
             [("z", "a", 450), ("y", "a", 50)], {"y": -50}, id="the largest credit first",
+        ),
+        pytest.param(
+            [charge("fee", 900), charge("use", 100, product_id="x", subscription_id="sub-2", drawn=True)],
+            [charge("z", -150, drawn=True)], [("z", "use", 100), ("z", "fee", 50)], {},
+            id="what a balance paid goes to what a balance may pay, though a fee is nearer",
+        ),
+        pytest.param(
+            [charge("fee", 900), charge("use", 100, drawn=True)], [charge("z", -50)], [("z", "fee", 50)], {},
+            id="another credit does not",
         ),
     ],
 )  # fmt: skip

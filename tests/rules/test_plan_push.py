@@ -9,12 +9,12 @@ from decimal import Decimal
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connector.bills.lines import content_hash, keyed_lines
 from connector.bills.plan import PushPlan, as_json, plan_push, subscriptions_billed
-from connector.bills.routing import Policies, Surroundings, charge_price
+from connector.bills.routing import NEVER, Policies, Surroundings, charge_price
 from connector.clients.m3ter_objects import Bill, BillLine
 from connector.days import bill_moment
 from connector.mappings.kinds import CHARGE_ENTITIES
@@ -171,6 +171,12 @@ def test_a_currency_without_decimals_is_billed_in_major_units():
         pytest.param(bill(bill_line(currency="VND"), currency="VND"), around(), ["currency"], id="an unsettled currency"),
         pytest.param(bill(bill_line(currency="TOKENS"), currency="TOKENS"), around(), ["currency"], id="no ISO currency"),
         pytest.param(bill(bill_line(), bill_line()), around(max_charges=1), ["too_many_lines"], id="too many lines"),
+        pytest.param(bill(bill_line(), bill_line()), around(max_invoice_lines=2, group_above=NEVER), ["invoice_full"],
+                     id="an invoice that would grow past its bound"),
+        pytest.param(bill(bill_line(), bill_line(end=MAR)), around(max_invoice_lines=2), ["invoice_full"],
+                     id="an invoice that would be full though grouped"),
+        pytest.param(bill(bill_line(), bill_line()), around(pending={}, late_bills="own_invoice", max_invoice_lines=1,
+                     group_above=NEVER, now=MAR), ["invoice_full"], id="an invoice of its own that would be full"),
         pytest.param(bill(bill_line("-1")), around(), ["negative_total"], id="a negative line alone"),
         pytest.param(bill(bill_line("5"), bill_line("-6", type="BALANCE_CONSUMED")), around(), ["negative_total"],
                      id="more credit than charges"),
@@ -197,6 +203,26 @@ def test_a_bill_that_cannot_be_pushed_says_why(billed, surroundings, expected):
 
 def test_exactly_the_allowed_number_of_lines_is_not_too_many():
     assert codes(plan_push(bill(bill_line(), bill_line()), around(max_charges=2))) == []
+
+
+def test_lines_are_grouped_before_their_invoice_grows_past_its_bound():
+    """Two equal charges beside the plan's line are three lines, grouped they are two."""
+    plan = plan_push(bill(bill_line(), bill_line("2.50")), around(max_invoice_lines=2))
+    assert (codes(plan), [one.amount_minor for one in plan.to_send]) == ([], [1250])
+    plan = plan_push(bill(bill_line(), bill_line("2.50")), around(max_invoice_lines=3))
+    assert (codes(plan), [one.amount_minor for one in plan.to_send]) == ([], [1000, 250])
+
+
+def test_a_bill_for_several_invoices_may_have_more_lines_than_one_of_them():
+    child = {"child_account_id": "child", "plan_id": "plan-other"}
+    other = {"customers": {ACCOUNT: CUSTOMER, "child": "child"}, "named": {("Account", "child"): "sub_2"}}
+    pending = {SUBSCRIPTION: [invoice()], "sub_2": [invoice(id="draft_inv_2", subscription_id="sub_2")]}
+    lines = [bill_line(), bill_line("2.50"), bill_line("1", **child), bill_line("2", **child)]
+    plan = plan_push(bill(*lines), around(max_invoice_lines=3, group_above=NEVER, pending=pending, **other))
+    assert (codes(plan), [one.invoice_id for one in plan.to_send]) == (
+        [],
+        ["draft_inv_1", "draft_inv_1", "draft_inv_2", "draft_inv_2"],
+    )
 
 
 # --- which charge item a line becomes ---
@@ -647,10 +673,12 @@ invoices = st.builds(
 policies = st.builds(
     Policies,
     max_charges=st.sampled_from([3, 500]),
+    max_invoice_lines=st.sampled_from([3, 700]),
     exponents=st.sampled_from([{}, {"VND": 0}, {"TOKENS": 2}]),
     negative_lines=st.sampled_from(["net", "net", "promotional_credit", "park"]),
     negative_total=st.sampled_from(["park", "promotional_credit"]),
     late_bills=st.sampled_from(["park", "next_invoice"]),
+    charge_bills=st.sampled_from(["late_bills", "next_invoice"]),
     group_above=st.sampled_from([0, 2, 500]),
 )
 surroundings = st.builds(
@@ -732,6 +760,39 @@ def test_a_bill_that_only_gains_lines_never_parks_for_a_rounded_cent(before: lis
     second = plan_push(bill(*before, *new), around(sent=sent(first)))
     assert second.problems == ()
     assert sum(sent(first).values()) + second.to_send_minor == second.total_minor
+
+
+# ISO 4217's currencies that somebody can be billed in.
+ISO_4217 = """
+AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BRL BSD BTN BWP BYN BZD CAD CDF CHF CLP CNY COP
+CRC CUP CVE CZK DJF DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GNF GTQ GYD HKD HNL HTG HUF IDR ILS INR IQD IRR
+ISK JMD JOD JPY KES KGS KHR KMF KPW KRW KWD KYD KZT LAK LBP LKR LRD LSL LYD MAD MDL MGA MKD MMK MNT MOP MRU MUR MVR MWK MXN
+MYR MZN NAD NGN NIO NOK NPR NZD OMR PAB PEN PGK PHP PKR PLN PYG QAR RON RSD RUB RWF SAR SBD SCR SDG SEK SGD SHP SLE SOS SRD
+SSP STN SVC SYP SZL THB TJS TMT TND TOP TRY TTD TWD TZS UAH UGX USD UYU UZS VES VND VUV WST XAF XCD XOF XPF YER ZAR ZMW ZWG
+"""
+WITHOUT_DECIMALS = {"JPY", "KRW", "XAF", "XOF"}
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.lists(st.decimals(0, 10**9, places=5), min_size=1, max_size=5), st.sampled_from([0, 2]))
+def test_in_every_currency_what_is_sent_is_the_bill_to_chargebees_minor_unit(values: list[Decimal], said: int):
+    for currency in ISO_4217.split():
+        lines = [bill_line(one, currency=currency, pricing_id=str(number)) for number, one in enumerate(values)]
+        there = {
+            "charge_prices": {("Default", "*", currency): CHARGE},
+            "pending": {SUBSCRIPTION: [invoice(currency_code=currency)]},
+        }
+        plan = plan_push(bill(*lines, currency=currency), around(**there))
+        decimals = 0 if currency in WITHOUT_DECIMALS else 2
+        if codes(plan) == ["currency"]:
+            # Nobody knows its minor unit until a person has said it.
+            decimals = said
+            plan = plan_push(bill(*lines, currency=currency), around(exponents={currency: said}, **there))
+        assert (codes(plan), plan.decimals) == ([], decimals)
+        total = round(sum(map(Fraction, values)) * 10**decimals)
+        assert sum(one.amount_minor for one in plan.to_send) == plan.total_minor == total
+        assert all(abs(one.whole_minor - Fraction(one.exact) * 10**decimals) < 1 for one in plan.lines)
+        assert Decimal(as_json(plan)["to_add"]) * 10**decimals == total
 
 
 def test_an_invoice_that_has_not_come_is_waited_for_though_another_subscription_was_sent():

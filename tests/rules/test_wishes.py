@@ -16,9 +16,9 @@ from connector.models import BalanceRequest
     ("wish", "said"),
     [
         (invoice_wish("sub-1"), "a pending invoice of subscription sub-1"),
-        (settled_wish("draft_1"), "an answer about another bill's line on invoice draft_1"),
-        (close_wish("b-1"), "the closing of the invoices of bill b-1"),
-        (approval_wish("b-1"), "another person's approval of bill b-1"),
+        (settled_wish("draft_1"), "certainty about another bill's line on invoice draft_1"),
+        (close_wish("b-1"), "the closing of an invoice of bill b-1"),
+        (approval_wish("b-1"), "one person's approval more of bill b-1"),
         (requests.made_wish(BalanceRequest(id=7)), "balance request 7, which has to be made first"),
         (plan_wish("pro"), "a mapping of ItemPrice pro"),
         ("mapping:Customer:acme", "a mapping of Customer acme"),

@@ -1,5 +1,7 @@
 """One sandbox for each test, on a port of its own, and the providers' own SDKs pointed at it."""
 
+import functools
+import ssl
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -13,6 +15,8 @@ from werkzeug.test import TestResponse
 from connector.sandbox import Sandbox, Server, serve
 
 JAN = datetime(2026, 1, 1, tzinfo=UTC)
+# Chargebee's SDK reads all certificates of the machine anew for every call, also where it speaks plain HTTP.
+one_tls_context = functools.cache(ssl.create_default_context)
 
 
 @pytest.fixture
@@ -30,6 +34,7 @@ def server(box: Sandbox) -> Iterator[Server]:
 def chargebee_sdk(box: Sandbox, server: Server, monkeypatch: pytest.MonkeyPatch) -> Chargebee:
     """Chargebee's official SDK, as chargebee.md §2.1 points it at a local server."""
     monkeypatch.setattr(Chargebee, "verify_ca_certs", False)
+    monkeypatch.setattr(ssl, "create_default_context", one_tls_context)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     sdk = Chargebee(api_key=box.chargebee.api_key, site=box.chargebee.site, protocol="http")
     sdk.env.api_endpoint = f"{server.url}/chargebee/api/v2"

@@ -2,8 +2,10 @@
 
 import ast
 import contextlib
+import functools
 import inspect
 import re
+import ssl
 from collections import defaultdict
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -192,6 +194,7 @@ def operations() -> Operations:
     box = Sandbox()
     with serve(box) as server, pytest.MonkeyPatch.context() as patch:
         patch.setattr(Chargebee, "verify_ca_certs", False)
+        patch.setattr(ssl, "create_default_context", functools.cache(ssl.create_default_context))
         patch.setenv("NO_PROXY", "127.0.0.1")
         of_chargebee = Chargebee(api_key=box.chargebee.api_key, site=box.chargebee.site, protocol="http")
         of_chargebee.env.api_endpoint = f"{server.url}/chargebee/api/v2"

@@ -6,7 +6,7 @@ import click
 
 from connector import money
 from connector.balances import changes, drafts, drift, overview, typed
-from connector.balances.drafts import BALANCE, DRAWABLE
+from connector.balances.drafts import BALANCE
 from connector.balances.overview import Overview
 from connector.cli.balances.desk import (
     Desk,
@@ -27,6 +27,7 @@ from connector.cli.balances.desk import (
 from connector.cli.balances.schedules import charge_schedule_rows, transaction_schedule_rows
 from connector.cli.common import connection_option, output, table
 from connector.clients.m3ter_balance_objects import Balance
+from connector.clients.m3ter_objects import DRAWABLE
 
 CLEARABLE = (
     "description", "rollover-end", "rollover-amount", "draw-down-description", "overage-percent",
@@ -209,7 +210,7 @@ def create_balance(
         code=code,
         name=name or code,
         currency=typed.currency(currency),
-        start=desk.moment_or(start, "--start", desk.begins()),
+        start=desk.moment_of(start, "--start", BALANCE, code, "startDate"),
         end=desk.moment(end, "--end"),
         rollover_end=desk.moment(rollover_end, "--rollover-end"),
         rollover_amount=amount(rollover_amount, "--rollover-amount"),

@@ -68,9 +68,9 @@ def _drafted(
 ) -> Callable[[str], Draft]:  # fmt: skip
     """The draft for a balance's id."""
     own = asking.reference(desk.services, code)
+    begins = desk.moment_of(start, "--start", CHARGE_SCHEDULE, own, "servicePeriodStartDate")
 
     def draft(balance_id: str) -> Draft:
-        begins = desk.moment_or(start, "--start", desk.begins())
         return drafts.charge_schedule(
             balance_id=balance_id, code=own, name=name or description, currency=typed.currency(currency),
             amount=amount(amount_, "--amount"), units=amount(units, "--units"),

@@ -127,7 +127,8 @@ def create_charge(
     desk = Desk.at(connection)
     _must_be_one(balance, account)
     own = asking.reference(desk.services, code)
-    begins = desk.moment_or(start, "--start", desk.begins())
+    begins = desk.moment_of(start, "--start", CHARGE, own, "servicePeriodStartDate")
+    billed = desk.day_of(bill_date, "--bill-date", CHARGE, own, "billDate")
     ends = desk.moment(end, "--end")
 
     def draft(on: Balance | None) -> Draft:
@@ -138,7 +139,7 @@ def create_charge(
             currency=typed.currency(currency), amount=amount(amount_, "--amount"), units=amount(units, "--units"),
             unit_price=amount(unit_price, "--unit-price"), start=begins,
             end=ends or (on.end if on else None) or (_later(desk) if on_balance else None),
-            bill_date=day(bill_date, "--bill-date") or desk.today(), **texts,
+            bill_date=billed, **texts,
         )  # fmt: skip
 
     draft(None)  # all that can be wrong by itself is said before m3ter is asked for anything

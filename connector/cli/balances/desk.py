@@ -51,6 +51,16 @@ class Desk:
         """The moment at which today began."""
         return typed.midnight(self.today(), self.zone)
 
+    def moment_of(self, text: str | None, what: str, kind: str, own: str, field: str) -> datetime:
+        """The moment that was typed; else that of an earlier request with this reference; else the beginning of today."""
+        before = asking.as_before(self.services, self.connection, kind, own, field) if text is None else None
+        return self.moment_or(text or before, what, self.begins())
+
+    def day_of(self, text: str | None, what: str, kind: str, own: str, field: str) -> date:
+        """The day that was typed; else that of an earlier request with this reference; else today."""
+        before = asking.as_before(self.services, self.connection, kind, own, field) if text is None else None
+        return day(text or before, what) or self.today()
+
     def shown(self, at: datetime | None) -> str:
         """A moment as a person reads it in that zone."""
         return typed.shown(at, self.zone)
@@ -143,8 +153,10 @@ def would_send(desk: Desk, complete: Sequence[Draft]) -> tuple[dict[str, Any], l
             }
         )  # fmt: skip
         worth = "" if draft.amount is None else f" of {money.shown(draft.amount, str(draft.currency))}"
-        title = f"{TITLES[draft.kind].capitalize()} {draft.reference}{worth}, POST {path}"
-        text.append(table(title, ["field", "value"], [[name, value] for name, value in readable.items()]))
+        if text:
+            text.append("")
+        text.append(f"{TITLES[draft.kind].capitalize()} {draft.reference}{worth}: POST {path}")
+        text.append(table("", ["field", "value"], [[name, _cell(value)] for name, value in readable.items()]))
         if before:
             text.append(f"It was asked for before and is {before.status}: the same is not made again.")
     return {"dry_run": True, "would_send": document}, text
@@ -213,6 +225,8 @@ def _change_text(planned: Change) -> list[Any]:
 
 
 def _cell(value: Any) -> Any:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return "(none)" if value is None else ", ".join(value) if isinstance(value, list) else value
 
 

@@ -9,6 +9,7 @@ import click
 from connector import audit, money
 from connector.balances import asking, drafts, lookup, previews, requests, top_ups, typed
 from connector.balances.asking import ANY_ID
+from connector.balances.drafts import CHARGE, TRANSACTION, TRANSACTION_SCHEDULE
 from connector.balances.top_ups import Price, TopUp
 from connector.cli.balances.desk import (
     Desk,
@@ -24,6 +25,7 @@ from connector.cli.balances.desk import (
 )
 from connector.cli.balances.schedules import epoch, in_arrears_option, pair_text, preview_text
 from connector.cli.common import connection_option, output, table
+from connector.clients.m3ter_balance_objects import Balance
 from connector.errors import BadInput
 
 
@@ -39,7 +41,7 @@ from connector.errors import BadInput
 @click.option("--description", help="On the transaction and on the bill line.")
 @click.option("--product-id", metavar="ID", help="Accounting product of the charge.")
 @click.option(
-    "--applied", metavar="DAY", help="From when on the credit counts; now when left out. Not with a schedule."
+    "--applied", metavar="DAY", help="From when on the credit counts; today when left out. Not with a schedule."
 )
 @click.option(
     "--bill-date", metavar="DAY", help="The day whose bill job bills it; today when left out. Not with a schedule."
@@ -86,11 +88,12 @@ def top_up(
     }  # fmt: skip
     if frequency is None:
         pair = top_ups.ad_hoc(
-            on, **common, applied=desk.moment_or(values["applied"], "--applied", _now(desk)),
-            bill_date=day(values["bill_date"], "--bill-date") or desk.today(), product_id=values["product_id"],
+            on, **common, product_id=values["product_id"],
+            applied=_counts_from(desk, on, values["applied"], TRANSACTION, own, "appliedDate"),
+            bill_date=desk.day_of(values["bill_date"], "--bill-date", CHARGE, own, "billDate"),
         )  # fmt: skip
     else:
-        start = desk.moment_or(values["start"], "--start", desk.begins())
+        start = _counts_from(desk, on, values["start"], TRANSACTION_SCHEDULE, own, "startDate")
         pair = top_ups.scheduled(
             on, **common, start=start, end=desk.moment_or(values["end"], "--end", on.end),
             first_day=epoch(desk, start), frequency=frequency, every=values["every"] or 1,
@@ -104,8 +107,10 @@ def top_up(
     return made(desk, asking.ask_top_up(desk.services, connection, pair, who=audit.actor()))
 
 
-def _now(desk: Desk) -> datetime:
-    return desk.services.now().replace(microsecond=0)
+def _counts_from(desk: Desk, on: Balance, text: str | None, kind: str, own: str, field: str) -> datetime:
+    """What was typed; else today, or the balance's start where that is still to come."""
+    moment = desk.moment_of(text, "the day", kind, own, field)
+    return max(moment, on.start) if text is None else moment
 
 
 def _frequency(values: dict[str, Any]) -> str | None:

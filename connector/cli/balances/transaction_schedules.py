@@ -60,11 +60,12 @@ def _drafted(
 ) -> Callable[[str, str], Draft]:  # fmt: skip
     """The draft for a balance's and a type's id."""
     own = asking.reference(desk.services, code)
+    begins = desk.moment_of(start, "--start", TRANSACTION_SCHEDULE, own, "startDate")
 
     def draft(balance_id: str, type_id: str) -> Draft:
         return drafts.transaction_schedule(
             balance_id=balance_id, code=own, name=name or description, amount=typed.amount(amount_, "--amount"),
-            type_id=type_id, description=description, start=desk.moment_or(start, "--start", desk.begins()),
+            type_id=type_id, description=description, start=begins,
             end=desk.moment(end, "--end"), frequency=frequency.upper(), every=every, paid=amount(paid, "--paid"),
             currency_paid=typed.currency(currency_paid) if currency_paid else None,
         )  # fmt: skip

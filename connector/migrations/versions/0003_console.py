@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0003"
-down_revision = "0001"
+down_revision = "0002"
 
 IS_LEFT = sa.text("status IN ('ignored', 'failed')")
 
@@ -30,10 +30,12 @@ def upgrade() -> None:
     with op.batch_alter_table("syncs", schema=None) as batch_op:
         batch_op.create_index("ix_syncs_status", ["status", "id"], unique=False)
         batch_op.create_index("ix_syncs_subject", ["subject"], unique=False)
+        batch_op.create_index("ix_syncs_trigger", ["trigger"], unique=False)
 
 
 def downgrade() -> None:
     with op.batch_alter_table("syncs", schema=None) as batch_op:
+        batch_op.drop_index("ix_syncs_trigger")
         batch_op.drop_index("ix_syncs_subject")
         batch_op.drop_index("ix_syncs_status")
     with op.batch_alter_table("inbox", schema=None) as batch_op:

@@ -76,6 +76,16 @@ def create_credit_note(site: TimeMachine, form: Resource, _: str) -> Resource:
     return {"credit_note": note, **({"invoice": invoice} if invoice else {})}
 
 
+def void_credit_note(site: TimeMachine, _: Resource, note_id: str) -> Resource:
+    """The credit note, void."""
+    return {"credit_note": site.void_credit_note(note_id)}
+
+
+def delete_credit_note(site: TimeMachine, _: Resource, note_id: str) -> Resource:
+    """The deleted credit note."""
+    return {"credit_note": site.delete_credit_note(note_id)}
+
+
 def create_unbilled_charges(site: TimeMachine, form: Resource, _: str) -> Resource:
     """The new charges."""
     return {"unbilled_charges": site.create_unbilled_charges(**read(form, parameter.UNBILLED, ("subscription_id",)))}

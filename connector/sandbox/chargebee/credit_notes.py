@@ -63,6 +63,42 @@ class CreditNotes(Coupons):
             self._note_on_invoice(invoice, note)
         return copy.deepcopy(note)
 
+    def void_credit_note(self, id: str) -> Resource:
+        """The credit note, void: what nobody has used or been paid of it."""
+        note = self._untouched(id)
+        note["status"] = "voided"
+        note["voided_at"] = self._clock.seconds()
+        note["amount_available"] = 0
+        self._stamp(note)
+        self._event("credit_note_updated", credit_note=note)
+        self._take_from_invoice(note)
+        return copy.deepcopy(note)
+
+    def delete_credit_note(self, id: str) -> Resource:
+        """The credit note, deleted: only a list with `include_deleted` shows it."""
+        note = self._untouched(id)
+        note["deleted"] = True
+        self._stamp(note)
+        self._event("credit_note_deleted", credit_note=note)
+        self._take_from_invoice(note)
+        return copy.deepcopy(note)
+
+    def _untouched(self, note_id: str) -> Resource:
+        note = self.find("credit_note", note_id)
+        if note["status"] != "refund_due" or note["amount_available"] != note["total"]:
+            raise wrong_state(f"A credit note that is {note['status']} cannot be taken back", "credit_note_id")
+        self._move_balance(
+            self.customers[note["customer_id"]], "refundable_credits", note["currency_code"], -note["total"]
+        )
+        return note
+
+    def _take_from_invoice(self, note: Resource) -> None:
+        invoice = self.invoices.get(note.get("reference_invoice_id", ""))
+        if invoice is not None:
+            rows = invoice["issued_credit_notes"]
+            invoice["issued_credit_notes"] = [row for row in rows if row["cn_id"] != note["id"]]
+            self._changed(invoice, "invoice_updated")
+
     def _creditable(self, invoice: Resource, kind: str, total: int, date: int | None) -> None:
         if date is not None and date < invoice["date"]:
             raise wrong_value("date", "should not lie before the invoice's")

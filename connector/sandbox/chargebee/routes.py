@@ -128,6 +128,8 @@ ROUTES: dict[str, tuple[str, str, do.Operation]] = {
     ),
     "retrieve_promotional_credit": ("GET", "/promotional_credits/<id>", do.retrieve("promotional_credit")),
     "create_credit_note": ("POST", "/credit_notes", bill.create_credit_note),
+    "void_credit_note": ("POST", "/credit_notes/<id>/void", bill.void_credit_note),
+    "delete_credit_note": ("POST", "/credit_notes/<id>/delete", bill.delete_credit_note),
     "list_credit_notes": (
         "GET",
         "/credit_notes",

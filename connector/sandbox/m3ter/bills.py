@@ -1,6 +1,7 @@
 """m3ter's bills: made and remade by bill jobs, approved, locked."""
 
 import copy
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal, localcontext
@@ -136,29 +137,16 @@ class Bills(Hierarchy, Notifications):
 
         The line stays through recalculations, as a memo or a charge does.
         """
+        return self.add_lines(bill_id, [line])
+
+    def add_lines(self, bill_id: str, lines: Iterable[Resource]) -> Resource:
+        """The bill with these lines more, each as in `add_line`; it is added up and told of once."""
         bill = self._unlocked(bill_id)
         before = copy.deepcopy(bill)
-        subtotal = amount(line.pop("subtotal", 0))
-        rate = amount(line.get("conversionRate", 1))
-        with localcontext(EXACT):
-            converted = subtotal * rate
-        usual = {
-            "lineItemType": "AD_HOC",
-            "description": "Ad-hoc",
-            "quantity": Decimal(1),
-            "units": Decimal(1),
-            "unit": "",
-            "averageUnitPrice": subtotal,
-            "subtotal": subtotal,
-            "currency": bill["currency"],
-            "conversionRate": rate,
-            "convertedSubtotal": converted,
-            "servicePeriodStartDate": bill["startDateTimeUTC"],
-            "servicePeriodEndDate": bill["endDateTimeUTC"],
-        }
-        whole = {name: value for name, value in {**usual, **exact(line)}.items() if value is not None}
-        self.extra_lines.setdefault(bill_id, []).append(whole)
-        bill["lineItems"].append({"id": self._ids.uuid(), **whole})
+        for line in lines:
+            whole = _filled_in(bill, dict(line))
+            self.extra_lines.setdefault(bill_id, []).append(whole)
+            bill["lineItems"].append({"id": self._ids.uuid(), **whole})
         add_up(bill)
         self._bill_updated(bill, before)
         return copy.deepcopy(bill)
@@ -210,7 +198,8 @@ class Bills(Hierarchy, Notifications):
     def _keys(self, job: Resource) -> list[BillKey]:
         """The bills that the job is about: one for each account, frequency and interval of its plans in the period.
 
-        Charges are on a bill of their own. An organization that consolidates bills has one for all of these.
+        Charges are on a bill of their own. An organization that consolidates bills has one for all of these, but where
+        the job is for one frequency alone.
         """
         wanted, bill_date = job.get("billingFrequency"), job["billDate"]
         plans = self._plans_by_payer()
@@ -227,7 +216,7 @@ class Bills(Hierarchy, Notifications):
             if bill["accountId"] in accounts
             and (bill["billDate"], bill["billingFrequency"]) == (bill_date, CHARGES_ONLY)
         ]
-        mixed = self.config.get("consolidateBills")
+        mixed = self.config.get("consolidateBills") and wanted is None
         keys: dict[BillKey, None] = {}
         for account_id, frequency, every in found:
             if wanted in (None, frequency):
@@ -382,6 +371,29 @@ def _key(bill: Resource) -> BillKey:
 def _unapprove(bill: Resource) -> None:
     bill.pop("dtApproved", None)
     bill.pop("approvedBy", None)
+
+
+def _filled_in(bill: Resource, line: Resource) -> Resource:
+    """The line with what usually stands on one where nothing else is said; None leaves a field out."""
+    subtotal = amount(line.pop("subtotal", 0))
+    rate = amount(line.get("conversionRate", 1))
+    with localcontext(EXACT):
+        converted = subtotal * rate
+    usual = {
+        "lineItemType": "AD_HOC",
+        "description": "Ad-hoc",
+        "quantity": Decimal(1),
+        "units": Decimal(1),
+        "unit": "",
+        "averageUnitPrice": subtotal,
+        "subtotal": subtotal,
+        "currency": bill["currency"],
+        "conversionRate": rate,
+        "convertedSubtotal": converted,
+        "servicePeriodStartDate": bill["startDateTimeUTC"],
+        "servicePeriodEndDate": bill["endDateTimeUTC"],
+    }
+    return {name: value for name, value in {**usual, **exact(line)}.items() if value is not None}
 
 
 def add_up(bill: Resource) -> None:

@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import structlog
-from flask import Flask, flash, redirect, render_template, request, session, url_for
+from flask import Flask, flash, g, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
 from jinja2 import StrictUndefined
 from redis.exceptions import RedisError
@@ -18,7 +18,7 @@ from connector.errors import ConnectorError, Parked, Waiting
 from connector.services import Services
 from connector.web import mount
 from connector.web.console import forms, shown
-from connector.web.console.here import person, services
+from connector.web.console.here import services, visitor
 from connector.web.console.routes import BY_ENDPOINT, ROUTES, Route
 
 log = structlog.get_logger(__name__)
@@ -116,7 +116,7 @@ def _resumed() -> access.Person | None:
             idle=timedelta(minutes=wired.settings.console_idle_minutes),
             life=timedelta(hours=wired.settings.console_session_hours),
         )
-    person.set(found)
+    g.person = found
     if found is not None and now.timestamp() - session["seen"] >= SEEN_SECONDS:
         session["seen"] = int(now.timestamp())
     return found
@@ -129,7 +129,7 @@ def _has_users() -> bool:
 
 def _to_login() -> ResponseReturnValue:
     if "user" in session:
-        forms.forget()
+        session.clear()
         flash("Your session is over. Log in again.", "warning")
     elif request.method == "GET" and request.headers.get("Sec-Fetch-Site") == "cross-site":
         # A link in a chat or a mail: the browser keeps our cookie back until a page of ours asks for the same.
@@ -160,7 +160,7 @@ def _with_headers(response: Any) -> Any:
 
 
 def _in_templates() -> dict[str, Any]:
-    here = person.get()
+    here = visitor()
     return {
         "person": here,
         "menu": [one for one in ROUTES if one.menu and here and one.role and here.may(one.role)],

@@ -62,7 +62,7 @@ def confirm_resume_money(name: str) -> ResponseReturnValue:
         waiting = pauses.held_back(db, name, pauses.MONEY)
     if not found:
         abort(404)
-    return forms.confirm("confirm_resume_money.html", name=name, pause=found[0], waiting=waiting)
+    return render_template("confirm_resume_money.html", name=name, pause=found[0], waiting=waiting)
 
 
 def resume_money(name: str) -> ResponseReturnValue:

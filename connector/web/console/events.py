@@ -14,7 +14,6 @@ from connector.web.console import forms
 from connector.web.console.here import me, services
 
 STATUSES = ("new", "done", "ignored", "failed")
-SOURCES = ("chargebee", "m3ter")
 
 
 def index() -> ResponseReturnValue:
@@ -22,14 +21,14 @@ def index() -> ResponseReturnValue:
     chosen = {
         "connection": forms.wanted("connection", services().connections),
         "status": forms.wanted("status", STATUSES),
-        "source": forms.wanted("source", SOURCES),
+        "source": forms.wanted("source", inbox.SOURCES),
         "event_type": forms.wanted("event_type"),
         "event_id": forms.wanted("event_id"),
     }
     with services().reading() as db:
-        connection = chosen["connection"]
+        of = [chosen["connection"]] if chosen["connection"] else list(services().connections)
         found = inbox.listed(
-            db, connection, status=chosen["status"], source=chosen["source"], event_type=chosen["event_type"],
+            db, of, status=chosen["status"], source=chosen["source"], event_type=chosen["event_type"],
             event_id=chosen["event_id"], before=forms.before(), limit=forms.PAGE_ROWS + 1,
         )  # fmt: skip
     rows, older = forms.page(found)
@@ -39,7 +38,7 @@ def index() -> ResponseReturnValue:
         older=older,
         chosen={name: value for name, value in chosen.items() if value is not None},
         statuses=STATUSES,
-        sources=SOURCES,
+        sources=inbox.SOURCES,
         connections=list(services().connections),
     )
 

@@ -6,8 +6,7 @@ from collections.abc import Collection
 from typing import Any
 from urllib.parse import urlsplit
 
-from flask import abort, render_template, request, session
-from flask.typing import ResponseReturnValue
+from flask import abort, request, session
 
 MAX_TEXT = 500
 MAX_ROW = 2**63 - 1
@@ -19,11 +18,6 @@ def token() -> str:
     if "csrf" not in session:
         session["csrf"] = secrets.token_urlsafe(32)
     return str(session["csrf"])
-
-
-def forget() -> None:
-    """End what the browser's cookie says, token and all."""
-    session.clear()
 
 
 def check_sender() -> None:
@@ -88,8 +82,3 @@ def page(rows: list[Any]) -> tuple[list[Any], int | None]:
     """The rows of one page, of one more that were read, and before which row the next page is; None at the end."""
     shown = rows[:PAGE_ROWS]
     return shown, shown[-1].id if len(rows) > PAGE_ROWS else None
-
-
-def confirm(template: str, **values: Any) -> ResponseReturnValue:
-    """A page that shows what is about to happen, and does it only when its button is pressed."""
-    return render_template(template, **values)

@@ -12,24 +12,12 @@ def services() -> Services:
     return found
 
 
-class _Somebody:
-    """Who is logged in."""
-
-    def set(self, found: Person | None) -> None:
-        g.person = found
-
-    def get(self) -> Person | None:
-        """The person, or None before anybody has logged in."""
-        found: Person | None = g.get("person")
-        return found
-
-
-person = _Somebody()
+def visitor() -> Person | None:
+    """Who is logged in; None for whoever is not."""
+    found: Person | None = g.get("person")
+    return found
 
 
 def me() -> Person:
     """The person who is logged in; for pages that the table of routes gives to a role."""
-    found = person.get()
-    if found is None:
-        abort(403)
-    return found
+    return visitor() or abort(403)

@@ -4,13 +4,12 @@ from flask import flash, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
 
 from connector import access
-from connector.web.console import forms
-from connector.web.console.here import me, person, services
+from connector.web.console.here import me, services, visitor
 
 
 def show() -> ResponseReturnValue:
     """The form that asks who somebody is."""
-    if person.get() is not None:
+    if visitor() is not None:
         return redirect(url_for("overview"), 303)
     return render_template("login.html")
 
@@ -25,7 +24,7 @@ def log_in() -> ResponseReturnValue:
     except access.TooManyTries as too_many:
         return render_template("login.html", error=str(too_many)), 429, {"Retry-After": str(access.BY_NAME.seconds)}
     where = session.get("next") or url_for("overview")
-    forms.forget()
+    session.clear()
     with services().reading() as db:
         session.update(access.begin(db, somebody, services().now()))
     return redirect(where, 303)
@@ -34,6 +33,6 @@ def log_in() -> ResponseReturnValue:
 def log_out() -> ResponseReturnValue:
     """End all sessions of the person."""
     access.log_out(services(), me())
-    forms.forget()
+    session.clear()
     flash("You are logged out, in all browsers.", "good")
     return redirect(url_for("login"), 303)

@@ -6,6 +6,7 @@ the reference that was made up for it when it was drawn, so that sent twice it i
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -245,14 +246,19 @@ def _pair(desk: Desk, values: dict[str, Any], own: str) -> TopUp:
     }  # fmt: skip
     if frequency is None:
         return top_ups.ad_hoc(
-            desk.on, **common, applied=values["applied"] or desk.at, bill_date=values["bill_date"] or desk.today(),
+            desk.on, **common, applied=values["applied"] or _first(desk), bill_date=values["bill_date"] or desk.today(),
             product_id=values["product_id"],
         )  # fmt: skip
-    start = values["start"] or desk.begins()
+    start = values["start"] or _first(desk)
     return top_ups.scheduled(
         desk.on, **common, start=start, end=values["end"] or desk.on.end, first_day=desk.day_of(start),
         frequency=frequency, every=_every(values), in_advance=not values["in_arrears"],
     )  # fmt: skip
+
+
+def _first(desk: Desk) -> datetime:
+    """From when on a credit counts by default: today, or the balance's start where that is still to come."""
+    return max(desk.begins(), desk.on.start)
 
 
 # The forms
@@ -338,7 +344,7 @@ TOP_UP = Form(
               blank="the balance's"),
         Field("free", "Free: credit without a charge", "flag"),
         Field("frequency", "How often", "choice", group="When", blank="once"),
-        Field("applied", "Once: counts from", "moment", f"{A_DAY}; now when left out."),
+        Field("applied", "Once: counts from", "moment", f"{A_DAY}; today when left out."),
         Field("bill_date", "Once: bill date", "day", "The day whose bill job bills it; today when left out."),
         Field("start", "Again and again: begins", "moment", "Today when left out."),
         Field("end", "Again and again: ends", "moment", "The balance's end when left out."),

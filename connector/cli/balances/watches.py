@@ -124,8 +124,7 @@ def set_watch(
         raise BadInput("a type is of use only with an automatic top-up: say what it credits, or leave the type out")
     type_id = None if credit is None else lookup.transaction_type(services, connection, type_name).id
     terms = Terms(threshold, credit, price, price_currency, free, type_id, cap_credit, cap_number, not off)
-    now, who = services.now(), audit.actor()
-    watches.checked(found, terms, now)
+    watches.checked(found, terms, services.now())
     if price_currency is not None:
         must_be_known(asking.known_currencies(services, connection), price_currency)
     said = _terms_said(found, terms)
@@ -135,14 +134,7 @@ def set_watch(
     }  # fmt: skip
     if dry_run:
         return document, f"It would be so: {said}"
-    with services.transaction() as db:
-        before = watches.find(db, connection, found.id)
-        replaced = None if before is None else watches.as_json(before)
-        watch = watches.put(db, connection, found, terms, made_by=who, now=now)
-        audit.note(
-            db, who=who, action="balances watches set", connection=connection, subject=found.id, now=now,
-            terms=watches.as_json(watch), replaced=replaced,
-        )  # fmt: skip
+    asking.watch(services, connection, found, terms, who=audit.actor())
     return document, said
 
 
@@ -170,7 +162,6 @@ def remove_watch(balance_id: str, reason: str, dry_run: bool, connection: str) -
     services.connection(connection)
     if not reason.strip():
         raise BadInput("say why: the reason is kept with your name")
-    now, who = services.now(), audit.actor()
     with services.reading() as db:
         watch = watches.find(db, connection, balance_id)
     if watch is None:
@@ -178,12 +169,7 @@ def remove_watch(balance_id: str, reason: str, dry_run: bool, connection: str) -
     document = {"watch": watches.as_json(watch), "dry_run": dry_run}
     if dry_run:
         return document, f"The watch of {balance_id} would be removed."
-    with services.transaction() as db:
-        watches.remove(db, connection, balance_id, reason=reason, now=now)
-        audit.note(
-            db, who=who, action="balances watches remove", connection=connection, subject=balance_id, now=now,
-            reason=reason, terms=watches.as_json(watch),
-        )  # fmt: skip
+    asking.unwatch(services, connection, balance_id, who=audit.actor(), reason=reason)
     return document, f"{balance_id} is watched no more."
 
 
@@ -234,7 +220,7 @@ def _looked_at(services: Services, connection: str, watch: BalanceWatch) -> dict
         "low": not is_over and is_low(seen.stands.held, watch.threshold),
         "held": format(seen.stands.held, "f"),
         "held_text": money.shown(seen.stands.held, watch.currency),
-        "outlook": "it has ended" if is_over else watching.said_of(told, watch.currency),
+        "outlook": "it has ended" if is_over else watching.said_of(seen, told),
         "suggested_text": None if told.suggested is None else money.shown(told.suggested, watch.currency),
         **_told(told),
     }

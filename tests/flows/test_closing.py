@@ -1,0 +1,269 @@
+"""The countdown to auto-close: what is left of each bill, what will be done first, and the alarm before work is lost."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from connector import clock, syncs
+from connector.bills import approvals, closing
+from connector.bills.closing import APPROVAL, PERSON, TURN, Work
+from connector.cli import main
+from connector.services import Services
+from tests.flows.conftest import World
+
+Make = Callable[..., Services]
+RENEWED = datetime(2026, 2, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def renewed(world: World, make_services: Make) -> tuple[World, str]:
+    """A pending invoice of the first of February, on a site that closes it after three days; alarms a day before."""
+    world.chargebee.settings.auto_close_days = 3
+    world.services = make_services(AUTO_CLOSE_DAYS="3", CHARGEBEE_CALLS_PER_MINUTE="10")
+    world.sign_up()
+    world.settle()
+    return world, world.renew()
+
+
+@pytest.fixture
+def bills(world: World, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    monkeypatch.setattr("connector.cli.bills.wire", lambda: world.services)
+    return lambda *words: CliRunner().invoke(main, ["bills", *words])
+
+
+@pytest.fixture
+def alarms(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What the alarm has said in the log."""
+    said: list[dict[str, Any]] = []
+    monkeypatch.setattr(
+        closing.log, "error", lambda event, **fields: said.append({"event": event, **fields}), raising=False
+    )
+    return said
+
+
+def work(world: World) -> list[Work]:
+    return closing.of_connection(world.services, "default")
+
+
+def refused_after(world: World, added: int) -> None:
+    world.box.faults.order("chargebee", "add_charge_item", "status", 9, skip=added, status=429, retry_after=60)
+
+
+def test_an_invoice_whose_bill_nobody_has_approved_is_work_left(renewed: tuple[World, str]) -> None:
+    world, invoice_id = renewed
+    [one] = work(world)
+    assert (one.needs, one.bill_id, one.invoice_id, one.subscription_id) == (APPROVAL, None, invoice_id, "sub-1")
+    assert timedelta(0) <= one.closes_at - (RENEWED + timedelta(days=3)) < timedelta(minutes=10)
+    assert (one.finishes_at, one.at_risk) == (None, False)
+    bill_id = world.bill()
+    approvals.poll(world.services, "default")
+    assert [(left.needs, left.bill_id) for left in work(world)] == [(TURN, bill_id)]
+    world.work()
+    assert work(world) == []
+
+
+def test_a_bill_half_pushed_says_how_much_is_left_and_when_it_will_be_done(
+    renewed: tuple[World, str], bills: Callable[..., Result]
+) -> None:
+    world, invoice_id = renewed
+    bill_id = world.bill(*({"subtotal": 1, "segment": {"n": str(number)}} for number in range(20)))
+    refused_after(world, 3)
+    world.poll()
+    [one] = work(world)
+    # Seventeen lines and three calls beside them, at ten a minute.
+    assert (one.bill_id, one.invoice_id, one.charges, one.needs) == (bill_id, invoice_id, 17, TURN)
+    assert one.finishes_at == world.services.now() + timedelta(minutes=2)
+    shown = bills("show", bill_id)
+    assert f"To do: 17 left, will finish at {one.finishes_at:%Y-%m-%d %H:%M}; {invoice_id} closes at 2026-02-04" in (
+        " ".join(shown.stdout.split())
+    )
+    [listed] = json.loads(bills("list", "--json").stdout)["bills"]
+    assert [left["charges"] for left in listed["work"]] == [17]
+    document = json.loads(bills("closing", "--json").stdout)
+    assert (document["auto_close_days"], document["at_risk"], len(document["work"])) == ("3", 0, 1)
+
+
+def test_the_alarm_sounds_while_there_is_still_time_and_until_the_work_is_done(
+    renewed: tuple[World, str], bills: Callable[..., Result], alarms: list[dict[str, Any]]
+) -> None:
+    world, invoice_id = renewed
+    clock.Clock(world.services).tick()
+    assert alarms == []
+    world.box.advance(timedelta(days=2))
+    clock.Clock(world.services).tick()
+    [alarm] = alarms
+    assert (alarm["connection"], alarm["invoice"], alarm["needs"], alarm["invoices"]) == (
+        "default", invoice_id, APPROVAL, 1,
+    )  # fmt: skip
+    result = bills("closing")
+    assert (result.exit_code, "TOO LATE" in result.stdout) == (1, True)
+    world.bill()
+    world.poll()
+    clock.Clock(world.services).tick()
+    assert len(alarms) == 1
+    assert bills("closing").exit_code == 0
+
+
+def test_a_parked_bill_is_the_alarms_business_and_not_the_estimates(renewed: tuple[World, str]) -> None:
+    world, _ = renewed
+    world.bill({"aggregationId": "nobody-knows-it"})
+    world.poll()
+    [one] = work(world)
+    assert (one.needs, one.cause, one.finishes_at, one.at_risk) == (PERSON, "unmapped_line", None, False)
+    world.box.advance(timedelta(days=2))
+    assert [left.at_risk for left in work(world)] == [True]
+
+
+def test_nothing_is_said_of_deadlines_that_nobody_knows(
+    renewed: tuple[World, str], make_services: Make, bills: Callable[..., Result], alarms: list[dict[str, Any]]
+) -> None:
+    world, _ = renewed
+    world.services = make_services()
+    world.box.advance(timedelta(days=2, hours=20))
+    clock.Clock(world.services).tick()
+    assert alarms == []
+    assert [one.closes_at for one in work(world)] == [None]
+    assert "AUTO_CLOSE_DAYS is not set" in bills("closing").stdout
+
+
+@pytest.mark.parametrize(
+    ("subscription", "customer", "closes"),
+    [
+        pytest.param({}, {}, True, id="as the site says"),
+        pytest.param({"auto_close_invoices": False}, {}, False, id="an exempt subscription"),
+        pytest.param({}, {"auto_close_invoices": False}, False, id="an exempt customer"),
+        pytest.param(
+            {"auto_close_invoices": True}, {"auto_close_invoices": False}, True, id="the subscription counts first"
+        ),
+    ],
+)
+def test_an_exempt_invoice_has_no_deadline(
+    subscription: dict[str, Any], customer: dict[str, Any], closes: bool
+) -> None:
+    found = closing.closes_at(RENEWED, Decimal("0.5"), subscription, customer)
+    assert found == (RENEWED + timedelta(hours=12) if closes else None)
+
+
+def test_an_exempt_subscription_is_read_from_what_was_seen_of_it(world: World, make_services: Make) -> None:
+    world.services = make_services(AUTO_CLOSE_DAYS="3")
+    world.chargebee.settings.auto_close_days = 3
+    world.sign_up(auto_close_invoices=False)
+    world.settle()
+    world.renew()
+    world.box.advance(timedelta(days=2, hours=20))
+    assert [(one.closes_at, one.at_risk) for one in work(world)] == [(None, False)]
+
+
+@pytest.mark.parametrize("way", ["closed", "deleted"])
+def test_an_invoice_that_was_closed_or_deleted_is_no_work(world: World, make_services: Make, way: str) -> None:
+    world.services = make_services(AUTO_CLOSE_DAYS="3")
+    world.sign_up()
+    world.settle()
+    invoice_id = world.renew()
+    assert len(work(world)) == 1
+    if way == "closed":
+        world.chargebee.close_invoice(invoice_id)
+    else:
+        world.chargebee.delete_invoice(invoice_id)
+    world.settle()
+    assert work(world) == []
+
+
+def test_an_invoice_that_closed_without_a_word_leaves_the_list_after_its_time(renewed: tuple[World, str]) -> None:
+    world, _ = renewed
+    world.box.advance(timedelta(days=3, hours=12))
+    assert [one.at_risk for one in work(world)] == [True]
+    world.box.advance(timedelta(days=1))
+    assert work(world) == []
+
+
+def test_a_subscription_that_meters_nothing_is_no_work(world: World, make_services: Make) -> None:
+    world.services = make_services(AUTO_CLOSE_DAYS="3")
+    world.sign_up(items=("beta-USD-monthly",))
+    world.map("NotMetered", "*", "beta-USD-monthly")
+    world.settle()
+    world.renew()
+    assert work(world) == []
+
+
+def test_a_bill_that_waits_for_an_invoice_has_no_deadline_before_that_is_opened(
+    world: World, make_services: Make
+) -> None:
+    world.services = make_services(AUTO_CLOSE_DAYS="3")
+    world.sign_up()
+    world.settle()
+    world.chargebee.close_invoice(world.renew())
+    world.settle()
+    bill_id = world.bill()
+    world.poll()
+    assert [(one.bill_id, one.cause, one.closes_at) for one in work(world)] == [(bill_id, "no_pending_invoice", None)]
+
+
+def test_an_invoice_that_no_event_told_of_is_counted_from_the_end_of_its_period(
+    world: World, make_services: Make
+) -> None:
+    world.services = make_services(AUTO_CLOSE_DAYS="3")
+    world.sign_up()
+    world.settle()
+    world.box.advance(to=RENEWED + timedelta(minutes=10))
+    world.hold_back()
+    bill_id = world.bill({"subtotal": 1}, {"subtotal": 2})
+    refused_after(world, 1)
+    world.poll()
+    assert [(one.bill_id, one.charges, one.closes_at) for one in work(world)] == [
+        (bill_id, 1, RENEWED + timedelta(days=3))
+    ]
+
+
+def test_in_shadow_mode_the_invoices_are_another_process_business(
+    renewed: tuple[World, str], make_services: Make
+) -> None:
+    world, _ = renewed
+    world.services = make_services(AUTO_CLOSE_DAYS="3", SHADOW="yes")
+    world.box.advance(timedelta(days=2, hours=20))
+    assert work(world) == []
+
+
+def test_work_is_done_in_the_order_of_its_deadlines_and_each_piece_waits_for_those_before_it() -> None:
+    def left(bill_id: str, charges: int | None, hours: int | None, needs: str = TURN) -> Work:
+        closes = None if hours is None else RENEWED + timedelta(hours=hours)
+        return Work(needs, bill_id, "account", "invoice", "sub", charges, closes)
+
+    found = closing.schedule(
+        [left("no deadline", 7, None), left("late", None, 50), left("early", 57, 20), left("parked", 5, 30, PERSON)],
+        now=RENEWED, calls_per_minute=1, allowance=timedelta(hours=19), usual_charges=117,
+    )  # fmt: skip
+    assert [(one.bill_id, one.finishes_at and one.finishes_at - RENEWED, one.at_risk) for one in found] == [
+        ("early", timedelta(hours=1), True),
+        ("parked", None, False),
+        ("late", timedelta(hours=3), False),
+        ("no deadline", timedelta(hours=3, minutes=10), False),
+    ]
+
+
+def test_bills_whose_period_ended_first_are_queued_first_and_nothing_crowds_them_out(world: World) -> None:
+    now = world.services.now()
+    for customer in ("late", "early"):
+        world.sign_up(customer, f"sub-{customer}")
+    world.settle()
+    world.box.advance(to=datetime(2026, 2, 1, 0, 10, tzinfo=UTC))
+    world.settle()
+    late, early = (world.bill(customer_id=customer) for customer in ("late", "early"))
+    world.m3ter.bills[late]["endDate"] = "2026-02-02"
+    approvals.poll(world.services, "default")
+    with world.services.transaction() as db:
+        others = [
+            syncs.ask(db, connection="default", kind="customer", subject=f"c{number}", trigger="test", now=now)
+            for number in range(3)
+        ]
+        due = syncs.take_due(db, world.services.now(), requeue_seconds=60, limit=2)
+    assert due == [
+        (world.sync("bill", early).id, "bill"),
+        (world.sync("bill", late).id, "bill"),
+        *((one, "customer") for one in others[:2]),
+    ]
