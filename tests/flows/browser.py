@@ -71,7 +71,8 @@ class Browser:
 
 def address(path: str) -> str:
     """The address of a route, about the connection `default` and otherwise about whatever has the number 1."""
-    return re.sub(r"<[^>]+>", "1", path.replace("<name>", "default"))
+    of_m3ter = re.sub(r"<uuid:[^>]+>", "00000000-0000-0000-0000-000000000001", path.replace("<name>", "default"))
+    return re.sub(r"<[^>]+>", "1", of_m3ter)
 
 
 def text_of(answer: TestResponse) -> str:

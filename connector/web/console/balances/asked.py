@@ -8,7 +8,7 @@ from flask.typing import ResponseReturnValue
 from connector import actions
 from connector.balances import asking, making, requests
 from connector.errors import BadInput
-from connector.models import OPEN, BalanceRequest
+from connector.models import BalanceRequest
 from connector.syncs import HELD_BACK
 from connector.web.console import forms
 from connector.web.console.balances import desk as desks
@@ -44,7 +44,7 @@ def _page(name: str, request_id: int, fault: str | None = None) -> ResponseRetur
     page = render_template(
         "balances/request.html", desk=desk, row=row, sync=sync, other=other, other_sync=other_sync, fault=fault,
         described=requests.described, titles=requests.TITLES, customer=desk.customers([row.account_id]).get(row.account_id),
-        is_open=sync is not None and sync.status in OPEN, held_back=sync is not None and sync.status in HELD_BACK,
+        held_back=sync is not None and sync.status in HELD_BACK,
         body=sorted(making.sent_body(row.kind, row.reference, row.body).items()),
     )  # fmt: skip
     return page, 422 if fault else 200

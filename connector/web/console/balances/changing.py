@@ -153,7 +153,7 @@ class Form:
             "balances/form.html", title=f"{TITLE[self.action]} {title}", about=ABOUT[self.action], desk=desk,
             fields=self.fields, filled=filled, options=_options(desk), fault=fault, action=self._address(desk, standing.id),
             hidden={"drawn_at": desk.at.isoformat(), "version": str(standing.version)}, back=_back(desk, standing),
-            button="Look at it …",
+            press="Look at it …",
         )  # fmt: skip
         return page, 422 if fault or filled.faults else 200
 

@@ -90,7 +90,7 @@ def _form(desk: Desk, filled: Filled, fault: str | None = None) -> ResponseRetur
         about="Bills these accounts for a date. Its bills are PENDING; once they are approved in m3ter, their lines go to "
         "Chargebee.",
         action=url_for("run_bill_job", name=desk.connection), hidden={"drawn_at": desk.at.isoformat()},
-        back=url_for("bill_jobs", name=desk.connection), button="Look at it …",
+        back=url_for("bill_jobs", name=desk.connection), press="Look at it …",
     )  # fmt: skip
     return page, 422 if fault or filled.faults else 200
 

@@ -14,10 +14,11 @@ from flask import flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from connector.balances import asking, drafts, lookup, previews, requests, top_ups
-from connector.balances.drafts import CHARGE_SCHEDULE, DRAWABLE, FREQUENCIES, TRANSACTION_SCHEDULE, Draft
+from connector.balances.drafts import CHARGE_SCHEDULE, FREQUENCIES, TRANSACTION_SCHEDULE, Draft
 from connector.balances.previews import Planned, Previewed
 from connector.balances.requests import Asked
 from connector.balances.top_ups import Price, TopUp
+from connector.clients.m3ter_objects import DRAWABLE
 from connector.errors import BadInput, Rejected
 from connector.web.console.balances import desk as desks
 from connector.web.console.balances.desk import Desk, Options
@@ -119,7 +120,7 @@ class Form:
             "balances/form.html", title=self.title, about=self.about, desk=desk, fields=self._labelled(desk),
             filled=filled, options=options(desk), fault=fault, action=self.address(f"ask_{self.endpoint}", desk),
             hidden={"drawn_at": desk.at.isoformat(), "drawn_reference": own or desks.reference()},
-            back=_back(desk), button="Look at it …",
+            back=_back(desk), press="Look at it …",
         )  # fmt: skip
         return page, 422 if fault or filled.faults else 200
 
@@ -343,15 +344,15 @@ TOP_UP = Form(
         Field("currency", "Currency of the price", "choice", "Another than the balance's needs a price.",
               blank="the balance's"),
         Field("free", "Free: credit without a charge", "flag"),
-        Field("frequency", "How often", "choice", group="When", blank="once"),
-        Field("applied", "Once: counts from", "moment", f"{A_DAY}; today when left out."),
-        Field("bill_date", "Once: bill date", "day", "The day whose bill job bills it; today when left out."),
-        Field("start", "Again and again: begins", "moment", "Today when left out."),
-        Field("end", "Again and again: ends", "moment", "The balance's end when left out."),
-        Field("every", "Again and again: each so many", "whole", "Days, weeks, months or years; 1 when left out."),
-        Field("in_arrears", "Again and again: billed in arrears, at the end of each period", "flag"),
+        Field("frequency", "How often", "choice", "Once, or again and again in this rhythm.", group="When", blank="once"),
+        Field("applied", "Counts from", "moment", f"{A_DAY}; today when left out.", group="If once"),
+        Field("bill_date", "Bill date", "day", "The day whose bill job bills it; today when left out."),
+        Field("product_id", "Accounting product of the charge", hint="Its id."),
+        Field("start", "Begins", "moment", f"{A_DAY}; today when left out.", group="If again and again"),
+        Field("end", "Ends", "moment", "The first moment after its last period; the balance's end when left out."),
+        Field("every", "Each so many", "whole", "Days, weeks, months or years; 1 when left out."),
+        Field("in_arrears", "Billed in arrears, at the end of each period", "flag"),
         Field("description", "Description", hint="On the transaction and on the bill line.", group="More"),
-        Field("product_id", "Once: accounting product of the charge", hint="Its id."),
         REFERENCE,
     ),
     _top_up,

@@ -84,7 +84,7 @@ def _form(desk: Desk, filled: Filled, fault: str | None = None) -> ResponseRetur
         "balances/form.html", title=f"Watch {desk.on.name}", desk=desk, fields=FIELDS, filled=filled,
         about=f"Be told when it runs low, or have it topped up. All amounts but the price are in {desk.on.currency}.",
         options=new.options(desk), fault=fault, action=_address(desk), hidden={"drawn_at": desk.at.isoformat()},
-        back=url_for("balance", name=desk.connection, balance_id=desk.on.id), button="Look at it …",
+        back=url_for("balance", name=desk.connection, balance_id=desk.on.id), press="Look at it …",
     )  # fmt: skip
     return page, 422 if fault or filled.faults else 200
 
