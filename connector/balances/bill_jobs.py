@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from connector import audit, money
+from connector import audit, leases, money
 from connector.balances.changes import price_of
 from connector.clients.m3ter_balance_objects import BillJob, Charge, OrganizationConfig
 from connector.clients.m3ter_balances import MAX_JOB_ACCOUNTS
@@ -117,10 +117,16 @@ def must_be_meant(plan: Plan, *, reopen: bool) -> None:
 def run(services: Services, connection: str, plan: Plan, *, who: str, reopen: bool = False) -> Started:
     """Start the jobs, one for each batch; the same job that is still running is answered instead of another.
 
-    Raises Parked for approved bills without `reopen`, Retryable where m3ter takes no job now, and Uncertain where it is not
-    known whether one was started.
+    Raises Parked for approved bills without `reopen`, Retryable where m3ter takes no job now, Waiting where somebody else is
+    starting one, and Uncertain where it is not known whether one was started.
     """
     must_be_meant(plan, reopen=reopen)
+    # Two who start the same at once would both see none that runs.
+    with leases.held(services, f"{connection}/bill-jobs", services.settings.lease_seconds):
+        return _run(services, connection, plan, who)
+
+
+def _run(services: Services, connection: str, plan: Plan, who: str) -> Started:
     m3ter = services.connection(connection).m3ter.balance_billing
     recent = list(islice(m3ter.list_bill_jobs(), RECENT))
     active = [job for job in recent if not job.ended]

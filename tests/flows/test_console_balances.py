@@ -3,6 +3,7 @@
 import html
 import re
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -344,21 +345,27 @@ def test_form_that_is_sent_twice_at_the_same_time_is_one_request(desk: Desk) -> 
     browsers = [desk.browser, desk.another_browser()]
     sent = hidden(desk.fill(path, credit="5", type=desk.type))
     browsers[1].get(path)
-    together, answers = threading.Barrier(2), []
-
-    def press(browser: Browser) -> None:
-        together.wait()
-        answers.append(browser.post(path, sent))
-
-    presses = [threading.Thread(target=press, args=(browser,)) for browser in browsers]
-    for one in presses:
-        one.start()
-    for one in presses:
-        one.join()
+    answers = at_once([lambda browser=browser: browser.post(path, sent) for browser in browsers])
     assert [one.status_code for one in answers] == [303, 303], [text_of(one) for one in answers]
     assert len({one.headers["Location"] for one in answers}) == 1
     desk.world.work()
     assert (len(desk.transactions()), len(desk.charges())) == (1, 1)
+
+
+def at_once(presses: list[Callable[[], TestResponse]]) -> list[TestResponse]:
+    """The answers to what two people, or two hands of one, do at the same moment."""
+    together, answers = threading.Barrier(len(presses)), []
+
+    def press(one: Callable[[], TestResponse]) -> None:
+        together.wait()
+        answers.append(one())
+
+    threads = [threading.Thread(target=press, args=(one,)) for one in presses]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    return answers
 
 
 def test_another_form_for_the_same_so_soon_is_taken_for_a_mistake_unless_it_has_its_own_reference(desk: Desk) -> None:
@@ -655,6 +662,17 @@ def test_approved_bills_are_opened_again_only_after_a_tick(desk: Desk) -> None:
     assert desk.browser.post(path, hidden(page)).status_code == 409
     assert desk.writes() == []
     assert desk.browser.post(path, hidden(page) | {"reopen": "yes"}).status_code == 303
+    assert desk.writes() == ["create_bill_job"]
+
+
+def test_bill_job_that_is_started_twice_at_once_is_one(desk: Desk) -> None:
+    path = "/balances/default/bill-jobs/new"
+    browsers = [desk.browser, desk.another_browser()]
+    sent = hidden(desk.fill(path, accounts="acme"))
+    browsers[1].get(path)
+    desk.world.forget_calls()
+    answers = at_once([lambda browser=browser: browser.post(path, sent) for browser in browsers])
+    assert {one.status_code for one in answers} <= {303, 409}
     assert desk.writes() == ["create_bill_job"]
 
 

@@ -78,7 +78,7 @@ class Form:
         standing = self._find(desk, thing_id)
         if standing is None:
             return self._gone(desk, thing_id)
-        filled = read(self.fields, request.form, desk.zone, _options(desk))
+        filled = read(self.fields, request.form, desk.zone, _options(desk, standing))
         if self.action == DELETE and "seen" not in request.form:
             return self.show(name, thing_id, balance_id)
         if "change" in request.form or (filled.faults and self.action != DELETE):
@@ -151,7 +151,8 @@ class Form:
         title = changes.title(self.thing.kind, standing)
         page = render_template(
             "balances/form.html", title=f"{TITLE[self.action]} {title}", about=ABOUT[self.action], desk=desk,
-            fields=self.fields, filled=filled, options=_options(desk), fault=fault, action=self._address(desk, standing.id),
+            fields=self.fields, filled=filled, options=_options(desk, standing), fault=fault,
+            action=self._address(desk, standing.id),
             hidden={"drawn_at": desk.at.isoformat(), "version": str(standing.version)}, back=_back(desk, standing),
             press="Look at it …",
         )  # fmt: skip
@@ -167,6 +168,7 @@ class Form:
             rows=[(name, document["before"][name], value) for name, value in document["fields"].items()],
             filled=filled, fields=self.fields if self.action == DELETE else (), changed=changed, fault=fault,
             ticked=request.form.getlist("despite"), action=self._address(desk, standing.id), yes=TITLE[self.action],
+            tone="danger" if self.action == DELETE else "primary",
             hidden={
                 **({} if self.action == DELETE else filled.texts), "drawn_at": desk.at.isoformat(),
                 "version": str(standing.version), "seen": _seen(planned),
@@ -207,9 +209,15 @@ ABOUT = {
 }
 
 
-def _options(desk: Desk) -> Options:
+def _options(desk: Desk, standing: Standing) -> Options:
+    """What there is to choose from, and what it is now, though that is in use no more."""
     found = new.options(desk)
-    return {**found, "type_id": found["type"]}
+    found["type_id"] = found["type"]
+    for name, listed in found.items():
+        now = getattr(standing, {"type_id": "transaction_type_id"}.get(name, name), None)
+        if isinstance(now, str) and now not in {value for value, _ in listed}:
+            found[name] = [*listed, (now, now)]
+    return found
 
 
 def _seen(planned: Change) -> str:

@@ -8,7 +8,7 @@ from flask.typing import ResponseReturnValue
 
 from connector.balances import bill_jobs, changes, lookup
 from connector.balances.bill_jobs import Plan, Result
-from connector.errors import BadInput, NotFound, Retryable, Uncertain
+from connector.errors import BadInput, NotFound, Retryable, Uncertain, Waiting
 from connector.web.console.balances import desk as desks
 from connector.web.console.balances.desk import Desk
 from connector.web.console.balances.fields import Field, Filled, read
@@ -56,6 +56,10 @@ def run(name: str) -> ResponseReturnValue:
     except Uncertain as unknown:
         flash(f"{unknown}.", "warning")
         return redirect(url_for("bill_jobs", name=name), 303)
+    except Waiting:
+        return _confirm(
+            desk, filled, plan, seen, fault="Somebody is starting a bill job right now: look again in a moment."
+        )
     except Retryable as busy:
         return _confirm(desk, filled, plan, seen, fault=str(busy))
     if started.left:
