@@ -203,16 +203,19 @@ def made(desk: Desk, asked: Sequence[Asked]) -> Any:
 
 
 def _told(request: Any, sync: Mapping[str, Any], *, is_new: bool) -> list[str]:
-    what = requests.described(request)
+    what = _begun(requests.described(request))
     if request.status == DONE:
         before = "" if is_new else ", asked for before: nothing was made twice"
-        return [f"{what[0].upper()}{what[1:]} is made: {request.m3ter_id}{before}."]
+        return [f"{what} is made: {request.m3ter_id}{before}."]
     if request.status == WITHDRAWN:
-        return [f"{what[0].upper()}{what[1:]} was taken back before. Next: choose another reference."]
-    lines = [
-        f"{what[0].upper()}{what[1:]} is not made yet, sync {sync['id']} is {sync['status']}: {sync['text'] or ''}"
-    ]
+        return [f"{what} was taken back before. Next: choose another reference."]
+    lines = [f"{what} is not made yet, sync {sync['id']} is {sync['status']}: {sync['text'] or ''}"]
     return [*lines, f"  Next: {sync['next_step']}"] if sync["next_step"] else lines
+
+
+def _begun(text: str) -> str:
+    """The text as a sentence begins."""
+    return text[:1].upper() + text[1:]
 
 
 def change(
@@ -221,7 +224,7 @@ def change(
     """Show a change, ask, and make it; its document and text."""
     document = changes.as_json(planned) | {"dry_run": dry_run}
     if not planned.is_needed:
-        return document | {"changed": False}, f"{planned.title} is so already: nothing was changed."
+        return document | {"changed": False}, f"{_begun(planned.title)} is so already: nothing was changed."
     if dry_run:
         against = [one for one in planned.objections if one.code not in despite]
         return document | {"changed": False, "exit_status": 1 if against else 0}, _change_text(planned)
@@ -229,7 +232,7 @@ def change(
     confirm(yes, _change_text(planned), f"{planned.action.capitalize()} it?")
     changes.apply(desk.services, desk.connection, planned, who=audit.actor(), reason=reason, despite=despite)
     done = "deleted" if planned.action == changes.DELETE else "changed"
-    return document | {"changed": True}, [f"{planned.title} is {done}.", *planned.remarks]
+    return document | {"changed": True}, [f"{_begun(planned.title)} is {done}.", *planned.remarks]
 
 
 def _change_text(planned: Change) -> list[Any]:
