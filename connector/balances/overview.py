@@ -40,12 +40,14 @@ class Booked:
 class Overview:
     """All that there is to see of a balance; amounts are in its currency, those of charges in their own.
 
-    `summary` is m3ter's, `held` is worked out here. Transactions are newest first, by when they count.
+    `summary` is m3ter's, `held` is worked out here, and `ended` is whether its end, or its rollover's, is past. Transactions
+    are newest first, by when they count.
     """
 
     balance: Balance
     summary: BalanceSummary
     held: Held
+    ended: bool
     transactions: tuple[Booked, ...]
     charges: tuple[tuple[Charge, BalanceRequest | None], ...]
     transaction_schedules: tuple[TransactionSchedule, ...]
@@ -60,13 +62,15 @@ def of(services: Services, connection: str, balance: Balance) -> Overview:
     summary = services.connection(connection).m3ter.balance_billing.transaction_summary(balance.id)
     with services.reading() as db:
         asked = requests.listed(db, connection, balance_id=balance.id, limit=drift.MANY)
+    now = services.now()
     made = {(one.kind, one.m3ter_id): one for one in asked if one.status == DONE}
     by_key = {(one.kind, one.reference): one for one in asked if one.status != WITHDRAWN}
     charges = {one.id: one for one in there.charges}
     return Overview(
         balance,
         summary,
-        held.now(summary, there.transactions, services.now()),
+        held.now(summary, there.transactions, now),
+        (balance.rollover_end or balance.end) <= now,
         tuple(_booked(one, there, by_key, charges) for one in _newest_first(there.transactions)),
         tuple((one, made.get((CHARGE, one.id))) for one in there.charges),
         tuple(there.transaction_schedules),
@@ -228,6 +232,7 @@ def as_json(seen: Overview) -> dict[str, Any]:
             "to_come": _text(seen.held.to_come),
             "summary_agrees": seen.held.agrees,
         },
+        "ended": seen.ended,
         "transactions": [
             transaction_as_json(one.transaction)
             | {

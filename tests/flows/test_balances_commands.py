@@ -524,6 +524,13 @@ def test_a_bill_job_that_nobody_can_tell_of_is_not_guessed(world: World, connect
     assert len(world.m3ter.bill_jobs) == 1
 
 
+def test_refused_credentials_are_not_taken_for_running_jobs(world: World, connector: Command, balance: str) -> None:
+    world.box.faults.order("m3ter", "create_bill_job", "status", count=5, status=403)
+    result = connector("bill-jobs", "run", *OF, "--bill-date", "2026-02-01", "--yes")
+    assert (result.exit_code, "ten bill jobs" in result.stderr) == (1, False)
+    assert world.m3ter.bill_jobs == {}
+
+
 def test_ten_running_jobs_are_said_and_nothing_is_started(world: World, connector: Command, balance: str) -> None:
     world.m3ter.settings = replace(world.m3ter.settings, bill_job_seconds=3600)
     for month in range(1, 11):
@@ -602,13 +609,16 @@ def test_fields_are_taken_away_and_all_others_kept(world: World, connector: Comm
 
 
 def test_an_update_whose_answer_never_came_can_be_repeated(world: World, connector: Command, balance: str) -> None:
-    world.box.faults.order("m3ter", "update_balance", "cut")
-    words = ("update", balance, "--name", "Credit for 2026", "--yes")
+    made = ("charges", "create", "--balance", balance, "--code", "fee", "--name", "Fee", "--currency", "USD")
+    assert connector(*made, "--amount", "5", "--yes").exit_code == 0
+    world.box.faults.order("m3ter", "update_charge", "cut")
+    words = ("charges", "update", "fee", *OF, "--amount", "6", "--yes")
     lost = connector(*words)
     assert (lost.exit_code, "is not known: do the same again" in lost.stderr) == (1, True)
     again = connector(*words)
     assert (again.exit_code, "nothing was changed" in again.stdout) == (0, True)
-    assert world.m3ter.balances[balance]["name"] == "Credit for 2026"
+    assert charges(world) == [("fee", Decimal(6), "USD")]
+    assert document(connector("check", balance, "--json"))["balances"][0]["findings"] == []
 
 
 def test_what_is_gone_already_is_noted_once(world: World, connector: Command, balance: str) -> None:
@@ -637,8 +647,21 @@ def test_a_balance_is_shown_with_who_made_what(world: World, connector: Command,
     assert [one["code"] for one in shown["findings"]] == ["unknown_transaction"]
     assert connector("check", balance).exit_code == 0
     text = connector("show", balance).stdout
+    assert "can be drawn down any more" not in text
     assert "Held now: 170.00 USD" in text
     assert "charge of 160.00 EUR, not billed yet" in text
+
+
+def test_a_balance_that_has_ended_says_what_has_expired(world: World, connector: Command, balance: str) -> None:
+    connector(*TOP_UP, "--yes")
+    assert (
+        connector("update", balance, "--rollover-end", "2027-02-01", "--rollover-amount", "50", "--yes").exit_code == 0
+    )
+    world.box.advance(to=YEAR_END)
+    shown = document(connector("show", balance, "--json"))
+    assert (shown["summary"]["expired"], shown["held"]["now"], shown["ended"]) == ("150", "50", False)
+    world.box.advance(to=datetime(2027, 2, 1, tzinfo=UTC))
+    assert "nothing of it can be drawn down any more" in connector("show", balance).stdout
 
 
 def test_a_request_is_listed_shown_and_withdrawn(world: World, connector: Command, balance: str) -> None:

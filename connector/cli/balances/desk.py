@@ -100,10 +100,6 @@ class Desk:
         customer = self.customers([account_id]).get(account_id)
         return f"{customer} (account {account_id})" if customer else f"account {account_id}"
 
-    def said(self, value: Any) -> Any:
-        """A value of a request to m3ter, as a table shows it."""
-        return format(value, "f") if isinstance(value, Decimal) else value
-
 
 def stacked(*decorators: Callable[[Command], Command]) -> Callable[[Command], Command]:
     """Several options as one decorator, in their order."""
@@ -165,7 +161,7 @@ def would_send(desk: Desk, complete: Sequence[Draft]) -> tuple[dict[str, Any], l
         body = making.sent_body(draft.kind, draft.reference, as_stored(draft.body))
         with desk.services.reading() as db:
             before = requests.asked_before(db, desk.connection, draft.kind, draft.reference)
-        readable = {name: desk.said(value) for name, value in body.items()}
+        readable = {name: format(value, "f") if isinstance(value, Decimal) else value for name, value in body.items()}
         document.append(
             {
                 "method": "POST", "path": path, "kind": draft.kind, "reference": draft.reference, "body": readable,
