@@ -16,7 +16,7 @@ from connector.balances.changes import price_of
 from connector.clients.m3ter_balance_objects import BillJob, Charge, OrganizationConfig
 from connector.clients.m3ter_balances import MAX_JOB_ACCOUNTS
 from connector.clients.m3ter_objects import Bill
-from connector.errors import BadInput, Parked, Retryable, Uncertain
+from connector.errors import AccessRefused, BadInput, Parked, Retryable, Uncertain
 from connector.models import BillSnapshot
 from connector.services import Services
 
@@ -132,7 +132,7 @@ def run(services: Services, connection: str, plan: Plan, *, who: str, reopen: bo
             _note(services, connection, plan.bill_date, batch, who)
             try:
                 job = _start(services, connection, batch, plan.bill_date, known)
-            except Uncertain:
+            except (AccessRefused, Uncertain):
                 raise
             except Retryable as busy:
                 if not jobs:

@@ -9,18 +9,16 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from connector.balances import bill_jobs, drafts, held, previews, top_ups, transaction_types, typed
+from connector.balances import bill_jobs, drafts, previews, top_ups, transaction_types, typed
 from connector.balances.drafts import Draft
 from connector.balances.top_ups import Price
 from connector.clients.m3ter_balance_objects import (
     Balance,
-    BalanceSummary,
     Charge,
     Conversion,
     OrganizationConfig,
     Preview,
     ScheduledRow,
-    Transaction,
 )
 from connector.errors import BadInput
 
@@ -228,42 +226,6 @@ def test_a_moment_is_shown_as_the_day_that_it_begins():
 def test_a_transaction_type_has_a_code_that_m3ter_takes(code: str):
     with pytest.raises(BadInput, match="use up to 80 letters, digits and underscores"):
         transaction_types.wanted(code)
-
-
-def booked(amount: str, applied: datetime | None = JAN) -> Transaction:
-    return Transaction("t", Decimal(amount), None, None, "USER", None, applied, None, None, None, None)
-
-
-def summary(credit: str | None, debit: str | None, consumed: str = "0", expired: str = "0") -> BalanceSummary:
-    given = [None if one is None else Decimal(one) for one in (credit, debit)]
-    return BalanceSummary(given[0], given[1], None, Decimal(expired), Decimal(0), Decimal(consumed))
-
-
-@pytest.mark.parametrize(
-    ("said", "rows", "expected"),
-    [
-        pytest.param(summary("200", "0"), [booked("200")], ("200", "0", True), id="credit alone"),
-        pytest.param(
-            summary("200", "0", consumed="30"), [booked("200"), booked("-30")], ("170", "0", True),
-            id="m3ter's debits without what bills drew",
-        ),
-        pytest.param(
-            summary("200", "30", consumed="30"), [booked("200"), booked("-30")], ("170", "0", True),
-            id="m3ter's debits with what bills drew",
-        ),
-        pytest.param(
-            summary("300", "0"), [booked("200"), booked("100", MARCH)], ("200", "100", True), id="credit that counts later"
-        ),
-        pytest.param(summary("200", "0", expired="150"), [booked("200")], ("50", "0", True), id="part has expired"),
-        pytest.param(summary("500", "0"), [booked("200")], ("200", "0", False), id="a summary that does not add up"),
-        pytest.param(summary(None, "0"), [booked("200")], ("200", "0", None), id="a summary that says too little"),
-    ],
-)  # fmt: skip
-def test_what_is_held_is_worked_out_from_the_transactions(
-    said: BalanceSummary, rows: list[Transaction], expected: tuple[str, str, bool | None]
-):
-    found = held.now(said, rows, FEB)
-    assert (str(found.amount), str(found.to_come), found.agrees) == expected
 
 
 def row(**fields: Any) -> ScheduledRow:

@@ -108,7 +108,7 @@ def _outcome(desk: Desk, document: dict[str, Any], started: Started, plan: Plan)
     if started.left:
         text += [f"Not started for {len(started.left)} account(s): {started.why}", "  Next: the same again, for those."]
     if all(job.ended for job in started.jobs):
-        billed = [one for job in started.jobs for one in job.account_ids]
+        billed = [one for one in plan.account_ids if one not in started.left]
         results = bill_jobs.results(desk.services, desk.connection, billed, plan.bill_date)
         document["results"] = [bill_jobs.result_as_json(one) for one in results]
         text += _results_text(desk, results)
