@@ -329,6 +329,8 @@ def test_days_begin_in_the_organizations_zone(
     assert (planned["body"]["billDate"], planned["body"]["servicePeriodStartDate"]) == (
         "2026-04-01", "2026-03-31T22:00:00Z",
     )  # fmt: skip
+    [_, typed] = document(connector(*TOP_UP, "--applied", "2026-04-02", "--dry-run", "--json"))["would_send"]
+    assert typed["body"]["appliedDate"] == "2026-04-01T22:00:00Z"
 
 
 def test_an_ended_schedule_keeps_what_it_made_and_makes_no_more(world: World, connector: Command, balance: str) -> None:
