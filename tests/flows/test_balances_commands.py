@@ -476,6 +476,22 @@ def test_a_charge_on_a_bill_changes_only_when_that_is_said(world: World, connect
     assert charges(world) == [("PO-77", Decimal(150), "EUR")]
 
 
+def test_a_charge_in_the_middle_of_a_term_is_billed_without_the_usage_until_then(
+    world: World, connector: Command, balance: str
+) -> None:
+    world.use(40, 5)
+    connector(*TOP_UP, "--reference", "PO-78", "--bill-date", "2026-01-15", "--yes")
+    world.m3ter.config["currencyConversions"] = [{"from": "EUR", "to": "USD", "multiplier": Decimal("1.25")}]
+    words = ("bill-jobs", "run", *OF, "--bill-date", "2026-01-15", "--wait", "10", "--yes", "--json")
+    result = connector(*words)
+    [job] = document(result)["started"]
+    [bill] = document(result)["results"][0]["bills"]
+    assert (job["billing_frequency"], [line["type"] for line in bill["lines"]]) == ("AD_HOC", ["BALANCE_FEE"])
+    result = connector(*words, "--with-plans")
+    [job] = document(result)["started"]
+    assert (job["billing_frequency"], len(world.m3ter.bill_jobs)) == (None, 2)
+
+
 def test_a_job_that_is_still_running_is_waited_for_and_not_started_twice(
     world: World, connector: Command, balance: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
