@@ -16,7 +16,7 @@ from connector.balances.changes import price_of
 from connector.clients.m3ter_balance_objects import BillJob, Charge, OrganizationConfig
 from connector.clients.m3ter_balances import MAX_JOB_ACCOUNTS
 from connector.clients.m3ter_objects import Bill
-from connector.errors import BadInput, Parked, Retryable, Uncertain
+from connector.errors import AccessRefused, BadInput, Parked, Retryable, Uncertain
 from connector.models import BillSnapshot
 from connector.services import Services
 
@@ -24,6 +24,9 @@ POLL_SECONDS = 2
 # How many of the newest jobs are looked at: one page.
 RECENT = 100
 PENDING, APPROVED = "PENDING", "APPROVED"
+# The frequency of a job that bills charges alone (m3ter.md §8, by inference); without one, the usage of plans is billed as
+# well, up to that day, also in the middle of a period.
+CHARGES_ALONE = "AD_HOC"
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,7 @@ class Plan:
     reopened: tuple[Bill, ...]
     pushed: frozenset[str]
     locked: tuple[Bill, ...]
+    with_plans: bool = False
 
     @property
     def account_ids(self) -> list[str]:
@@ -46,7 +50,12 @@ class Plan:
 
     def bodies(self) -> list[dict[str, Any]]:
         """What m3ter is sent, job by job."""
-        return [{"accountIds": list(batch), "billDate": self.bill_date.isoformat()} for batch in self.batches]
+        return [self.body(batch) for batch in self.batches]
+
+    def body(self, batch: Sequence[str]) -> dict[str, Any]:
+        """What m3ter is sent for these accounts."""
+        body = {"accountIds": list(batch), "billDate": self.bill_date.isoformat()}
+        return body if self.with_plans else body | {"billingFrequency": CHARGES_ALONE}
 
 
 @dataclass(frozen=True)
@@ -71,8 +80,13 @@ class Result:
     causes: tuple[str, ...]
 
 
-def plan(services: Services, connection: str, account_ids: Iterable[str], bill_date: date) -> Plan:
-    """What a bill job of these accounts for that date would do; reads m3ter only. Raises BadInput for no account."""
+def plan(
+    services: Services, connection: str, account_ids: Iterable[str], bill_date: date, *, with_plans: bool = False
+) -> Plan:
+    """What a bill job of these accounts for that date would do; reads m3ter only. Raises BadInput for no account.
+
+    It bills their charges alone, or `with_plans` all that is due or has been used by then.
+    """
     accounts = list(dict.fromkeys(account_ids))
     if not accounts:
         raise BadInput("a bill job needs at least one account: without any, m3ter would bill every one")
@@ -85,6 +99,7 @@ def plan(services: Services, connection: str, account_ids: Iterable[str], bill_d
         reopened,
         _pushed(services, connection, [bill.id for bill in reopened]),
         tuple(bill for bill in bills if bill.locked),
+        with_plans,
     )
 
 
@@ -133,12 +148,12 @@ def _run(services: Services, connection: str, plan: Plan, who: str) -> Started:
     known = {job.id for job in recent}
     jobs: list[BillJob] = []
     for number, batch in enumerate(plan.batches):
-        job = _same(active, batch, plan.bill_date)
+        job = _same(active, batch, plan)
         if job is None:
             _note(services, connection, plan.bill_date, batch, who)
             try:
-                job = _start(services, connection, batch, plan.bill_date, known)
-            except Uncertain:
+                job = _start(services, connection, batch, plan, known)
+            except (AccessRefused, Uncertain):
                 raise
             except Retryable as busy:
                 if not jobs:
@@ -153,16 +168,14 @@ def _run(services: Services, connection: str, plan: Plan, who: str) -> Started:
     return Started(tuple(jobs))
 
 
-def _start(
-    services: Services, connection: str, batch: Sequence[str], bill_date: date, known: Collection[str]
-) -> BillJob:
+def _start(services: Services, connection: str, batch: Sequence[str], plan: Plan, known: Collection[str]) -> BillJob:
     """The new job; one that is there now, was not `known` before and is the same is what an answer was lost of."""
     m3ter = services.connection(connection).m3ter.balance_billing
     try:
-        return m3ter.create_bill_job({"accountIds": list(batch), "billDate": bill_date.isoformat()})
+        return m3ter.create_bill_job(plan.body(batch))
     except Uncertain as unknown:
         new = [job for job in islice(m3ter.list_bill_jobs(), RECENT) if job.id not in known]
-        found = _same(new, batch, bill_date)
+        found = _same(new, batch, plan)
         if found is not None:
             return found
         raise Uncertain(
@@ -171,8 +184,11 @@ def _start(
         ) from unknown
 
 
-def _same(jobs: Iterable[BillJob], batch: Sequence[str], bill_date: date) -> BillJob | None:
-    return next((job for job in jobs if job.bill_date == bill_date and sorted(job.account_ids) == sorted(batch)), None)
+def _same(jobs: Iterable[BillJob], batch: Sequence[str], plan: Plan) -> BillJob | None:
+    wanted = (plan.bill_date, None if plan.with_plans else CHARGES_ALONE, sorted(batch))
+    return next(
+        (job for job in jobs if (job.bill_date, job.billing_frequency, sorted(job.account_ids)) == wanted), None
+    )
 
 
 def _note(services: Services, connection: str, bill_date: date, batch: Sequence[str], who: str) -> None:
@@ -240,6 +256,8 @@ def likely_causes(
         causes.append(f"bill {', '.join(locked)} of that date is locked and takes no more lines")
     return tuple(causes) or (
         "the charge came after the job had looked, or the job has not ended: run it once more",
+        f"m3ter does not document that a job of frequency {CHARGES_ALONE} takes every charge: where it took none, run it with "
+        "--with-plans on a day on which the account's plans are billed",
     )  # fmt: skip
 
 
@@ -250,6 +268,7 @@ def as_json(job: BillJob) -> dict[str, Any]:
         "status": job.status,
         "type": job.type,
         "bill_date": job.bill_date.isoformat() if job.bill_date else None,
+        "billing_frequency": job.billing_frequency,
         "account_ids": list(job.account_ids),
         "bill_ids": list(job.bill_ids),
         "total": job.total,

@@ -254,7 +254,7 @@ def must_be_meant(change: Change, despite: Collection[str]) -> None:
         flags = " ".join(f"--despite {one.code}" for one in change.objections)
         raise Parked(
             against[0].code,
-            "; ".join(one.text for one in against),
+            f"{change.title}: " + "; ".join(one.text for one in against),
             f"If it is meant all the same, say so: {flags}",
         )
 
@@ -311,7 +311,10 @@ def _as_sent(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _readable(fields: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: format(value, "f") if isinstance(value, Decimal) else value for name, value in fields.items()}
+    return {
+        name: format(money.amount(value), "f") if name in drafts.NUMBERS and value is not None else value
+        for name, value in fields.items()
+    }
 
 
 def _note(services: Services, connection: str, change: Change, who: str, outcome: str, **detail: Any) -> None:

@@ -43,7 +43,8 @@ class Overview:
     """All that there is to see of a balance; amounts are in its currency, those of charges in their own.
 
     `summary` is m3ter's, `stands` is worked out here, and `disagreements` are sentences on where the two differ. `to_come` is
-    the sum of the transactions that count later. Transactions are newest first, by when they count.
+    the sum of the transactions that count later, and `ended` is whether its end, or its rollover's, is past. Transactions are
+    newest first, by when they count.
     """
 
     balance: Balance
@@ -51,6 +52,7 @@ class Overview:
     stands: Standing
     to_come: Decimal
     disagreements: tuple[str, ...]
+    ended: bool
     transactions: tuple[Booked, ...]
     charges: tuple[tuple[Charge, BalanceRequest | None], ...]
     transaction_schedules: tuple[TransactionSchedule, ...]
@@ -65,6 +67,7 @@ def of(services: Services, connection: str, balance: Balance) -> Overview:
     summary = services.connection(connection).m3ter.balance_billing.transaction_summary(balance.id)
     with services.reading() as db:
         asked = requests.listed(db, connection, balance_id=balance.id, limit=drift.MANY)
+    now = services.now()
     made = {(one.kind, one.m3ter_id): one for one in asked if one.status == DONE}
     by_key = {(one.kind, one.reference): one for one in asked if one.status != WITHDRAWN}
     charges = {one.id: one for one in there.charges}
@@ -74,6 +77,7 @@ def of(services: Services, connection: str, balance: Balance) -> Overview:
         held.standing(balance, there.transactions, now),
         money.total(one.amount for one in there.transactions if held.applied_at(balance, one) > now),
         tuple(held.disagreements(balance, there.transactions, summary)),
+        held.last_moment(balance) <= now,
         tuple(_booked(one, there, by_key, charges) for one in _newest_first(there.transactions)),
         tuple((one, made.get((CHARGE, one.id))) for one in there.charges),
         tuple(there.transaction_schedules),
@@ -235,6 +239,7 @@ def as_json(seen: Overview) -> dict[str, Any]:
             "to_come": _text(seen.to_come),
             "disagreements": list(seen.disagreements),
         },
+        "ended": seen.ended,
         "transactions": [
             transaction_as_json(one.transaction)
             | {

@@ -68,7 +68,8 @@ def sync_top_up(services: Services, run: Run) -> str:
         run.wanted.extend(_wanted(services, run.connection, standing))
         changes = [(line, change) for line in standing.lines if (change := _change(services, run.connection, line))]
         if not changes:
-            return "; ".join(["all that is due is credited", *standing.skipped])
+            settled = ["all that is due is credited"] if standing.lines else []
+            return "; ".join([*settled, *standing.skipped]) or "the invoice has no top-up"
         if connected.settings.shadow:
             raise OutOfScope("SHADOW is on, nothing was asked for; " + "; ".join(run.wanted))
         done: list[str] = []

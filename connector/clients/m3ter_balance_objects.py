@@ -399,6 +399,7 @@ class BillJob:
     total: int | None
     pending: int | None
     created: datetime | None
+    billing_frequency: str | None = None
 
     @property
     def ended(self) -> bool:
@@ -420,6 +421,7 @@ class BillJob:
             total=fields.whole_or_none("total"),
             pending=fields.whole_or_none("pending"),
             created=fields.iso_time_or_none("dtCreated"),
+            billing_frequency=fields.text_or_none("billingFrequency"),
         )
 
 

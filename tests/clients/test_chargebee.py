@@ -13,7 +13,16 @@ import chargebee
 import pytest
 import responses
 
-from connector.clients.chargebee import ChargebeeClient, Customer, Invoice, ItemPrice, NewCharge, Subscription
+from connector.clients.chargebee import (
+    ChargebeeClient,
+    CreditLine,
+    Customer,
+    Invoice,
+    InvoiceCredit,
+    ItemPrice,
+    NewCharge,
+    Subscription,
+)
 from connector.clients.http import Unreadable, recorded_calls
 from connector.errors import ConnectorError, Misconfigured, NotFound, Rejected, Retryable, Uncertain
 
@@ -637,3 +646,74 @@ def test_the_key_never_shows(client, network, status):
     with recorded_calls() as calls, pytest.raises(ConnectorError) as caught:
         client.retrieve_customer("x")
     assert KEY not in f"{caught.value} {caught.value!r} {calls} {client!r} {vars(caught.value)}"
+
+
+def credit_note(**changes: Any) -> dict[str, Any]:
+    row = {"reference_line_item_id": "li_1", "amount": 2000, "discount_amount": 500}
+    return {
+        "id": "CN-1", "type": "refundable", "status": "refunded", "total": 1800, "sub_total": 1500, "line_items": [row],
+    } | changes  # fmt: skip
+
+
+def test_what_credit_notes_take_off_an_invoice_is_read_with_all_their_lines(client, network):
+    listed = [credit_note(), credit_note(id="CN-2", line_items_next_offset="two")]
+    network.add(responses.GET, f"{API}/credit_notes", json={"list": [{"credit_note": row} for row in listed]})
+    pages = [
+        credit_note(id="CN-2", line_items_next_offset="two"),
+        credit_note(id="CN-2", line_items=[{"amount": 300}], sub_total=1800),
+    ]
+    for page in pages:
+        network.add(responses.GET, f"{API}/credit_notes/CN-2", json={"credit_note": page})
+    first, second = client.credits_on_invoice("7")
+    assert (first.type, first.status, first.total, first.sub_total) == ("refundable", "refunded", 1800, 1500)
+    assert first.lines == (CreditLine("li_1", 1500),)
+    assert second.lines == (CreditLine("li_1", 1500), CreditLine(None, 300))
+    asked = [query(call) for call in network.calls]
+    assert asked[0] == {"reference_invoice_id[is]": "7", "limit": "100"}
+    assert asked[1:] == [{"line_items_limit": "300"}, {"line_items_limit": "300", "line_items_offset": "two"}]
+
+
+@pytest.mark.parametrize("missing", ["id", "type", "status", "total"])
+def test_a_credit_note_that_lacks_what_is_needed_is_unreadable(missing):
+    raw = {name: value for name, value in credit_note().items() if name != missing}
+    with pytest.raises(Unreadable, match=missing):
+        InvoiceCredit.from_json(raw)
+
+
+def test_a_credit_note_without_its_sum_before_tax_counts_with_its_total():
+    raw = {name: value for name, value in credit_note().items() if name != "sub_total"}
+    assert InvoiceCredit.from_json(raw).sub_total == 1800
+
+
+def test_discounts_are_told_from_promotional_credits_on_every_page(client, network):
+    rows = [
+        {"line_item_id": f"li_{number}", "discount_type": kind, "discount_amount": 100}
+        for number, kind in ((1, "promotional_credits"), (1, "document_level_coupon"), (2, "document_level_coupon"))
+    ]
+    whole = {"line_item_discounts": rows, "discounts": [{"entity_type": "promotional_credits", "amount": 100}]}
+    pages = [
+        invoice(line_items=[line(id="li_1", discount_amount=200)], line_items_next_offset="two", **whole),
+        invoice(line_items=[line(id="li_2")], **whole),
+    ]
+    for page in pages:
+        network.add(responses.GET, f"{API}/invoices/inv_1", json={"invoice": page})
+    found = client.retrieve_invoice("inv_1")
+    assert [(one.line_id, one.is_payment) for one in found.line_discounts] == [
+        ("li_1", True), ("li_1", False), ("li_2", False),
+    ]  # fmt: skip
+    assert (found.promotional, found.lines[0].discount_amount) == (True, 200)
+
+
+@pytest.mark.parametrize(("sums", "adjusted"), [
+    ({}, 0), ({"amount_adjusted": 300}, 300), ({"write_off_amount": 400, "amount_adjusted": 300}, 400),
+])  # fmt: skip
+def test_write_offs_and_adjustments_are_one_sum(sums, adjusted):
+    assert Invoice.from_json(invoice(**sums)).adjusted == adjusted
+
+
+def test_a_deleted_invoice_is_only_found_where_it_was_deleted(client, network):
+    for row in (invoice(deleted=True), invoice()):
+        network.add(responses.GET, f"{API}/invoices", json={"list": [{"invoice": row}]})
+    assert client.deleted_invoice("inv_1").deleted is True
+    assert client.deleted_invoice("inv_1") is None
+    assert query(network.calls[0]) == {"id[is]": "inv_1", "include_deleted": "true", "limit": "1"}

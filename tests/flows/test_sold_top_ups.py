@@ -25,6 +25,7 @@ from tests.flows.conftest import CALLS_PRICE, PRO, START, SUPPORT, World
 
 Make = Callable[..., Services]
 TOP_UP, EUROS = "prepaid-USD", "prepaid-EUR"
+PAYLOADS = Path(__file__).parent.parent / "payloads" / "chargebee"
 
 
 @pytest.fixture
@@ -160,6 +161,28 @@ def test_an_invoice_that_is_paid_offline_days_later_is_credited_then(shop: World
     shop.settle()
     [row] = shop.m3ter.transactions.values()
     assert (row["amount"], row["appliedDate"][:10]) == (100, "2026-01-10")
+
+
+def test_credit_counts_since_it_was_paid_however_late_it_is_heard_of(shop: World) -> None:
+    invoice_id = buy(shop)
+    shop.chargebee.pay_invoice(invoice_id)
+    late = shop.hold_back()
+    shop.wait(days=3)
+    for one in late:
+        shop.send(*one)
+    shop.work()
+    assert [row["appliedDate"][:10] for row in shop.m3ter.transactions.values()] == ["2026-01-01"]
+
+
+def test_an_event_that_shows_no_lines_is_acted_on_where_the_invoice_is_known(shop: World) -> None:
+    invoice_id = bought(shop)
+    shop.chargebee.refund_invoice(invoice_id)
+    shop.hold_back()
+    body = json.loads((PAYLOADS / "invoice_updated.json").read_bytes(), parse_float=str)
+    body["content"]["invoice"] |= {"id": invoice_id, "line_items": []}
+    shop.post("/webhooks/default/chargebee", json.dumps(body).encode())
+    shop.work()
+    assert credits(shop) == [100, -100]
 
 
 def test_other_currency_is_credited_by_the_rate_and_says_what_was_paid(shop: World) -> None:
@@ -543,9 +566,6 @@ def test_a_top_up_on_the_renewal_invoice_is_none_of_our_charges(shop: World) -> 
     shop.poll()
     assert shop.syncs(kind="bill")[-1].status == "succeeded"
     assert shop.charges(invoice_id) == [(TOP_UP, 10_000), (CALLS_PRICE, 1_000)]
-
-
-PAYLOADS = Path(__file__).parent.parent / "payloads" / "chargebee"
 
 
 @pytest.mark.parametrize(

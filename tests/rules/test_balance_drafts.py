@@ -9,18 +9,16 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from connector.balances import bill_jobs, drafts, held, previews, top_ups, transaction_types, typed
+from connector.balances import bill_jobs, drafts, previews, top_ups, transaction_types, typed
 from connector.balances.drafts import Draft
 from connector.balances.top_ups import Price
 from connector.clients.m3ter_balance_objects import (
     Balance,
-    BalanceSummary,
     Charge,
     Conversion,
     OrganizationConfig,
     Preview,
     ScheduledRow,
-    Transaction,
 )
 from connector.errors import BadInput
 
@@ -230,42 +228,6 @@ def test_a_transaction_type_has_a_code_that_m3ter_takes(code: str):
         transaction_types.wanted(code)
 
 
-def booked(amount: str, applied: datetime | None = JAN) -> Transaction:
-    return Transaction("t", Decimal(amount), None, None, "USER", None, applied, None, None, None, None)
-
-
-def summary(credit: str | None, debit: str | None, consumed: str = "0", expired: str = "0") -> BalanceSummary:
-    given = [None if one is None else Decimal(one) for one in (credit, debit)]
-    return BalanceSummary(given[0], given[1], None, Decimal(expired), Decimal(0), Decimal(consumed))
-
-
-@pytest.mark.parametrize(
-    ("said", "rows", "expected"),
-    [
-        pytest.param(summary("200", "0"), [booked("200")], ("200", "0", True), id="credit alone"),
-        pytest.param(
-            summary("200", "0", consumed="30"), [booked("200"), booked("-30")], ("170", "0", True),
-            id="m3ter's debits without what bills drew",
-        ),
-        pytest.param(
-            summary("200", "30", consumed="30"), [booked("200"), booked("-30")], ("170", "0", True),
-            id="m3ter's debits with what bills drew",
-        ),
-        pytest.param(
-            summary("300", "0"), [booked("200"), booked("100", MARCH)], ("200", "100", True), id="credit that counts later"
-        ),
-        pytest.param(summary("200", "0", expired="150"), [booked("200")], ("50", "0", True), id="part has expired"),
-        pytest.param(summary("500", "0"), [booked("200")], ("200", "0", False), id="a summary that does not add up"),
-        pytest.param(summary(None, "0"), [booked("200")], ("200", "0", None), id="a summary that says too little"),
-    ],
-)  # fmt: skip
-def test_what_is_held_is_worked_out_from_the_transactions(
-    said: BalanceSummary, rows: list[Transaction], expected: tuple[str, str, bool | None]
-):
-    found = held.now(said, rows, FEB)
-    assert (str(found.amount), str(found.to_come), found.agrees) == expected
-
-
 def row(**fields: Any) -> ScheduledRow:
     nothing = dict.fromkeys(ScheduledRow.__dataclass_fields__)
     return ScheduledRow(**{**nothing, **fields})
@@ -310,16 +272,16 @@ CHARGE = Charge.from_json(
 
 
 @pytest.mark.parametrize(
-    ("currency", "cause"),
+    ("currency", "causes"),
     [
-        ("EUR", "no conversion rate from EUR"),
-        ("GBP", "the rates from GBP may lack the one"),
-        ("USD", "run it once more"),
+        ("EUR", ["no conversion rate from EUR"]),
+        ("GBP", ["the rates from GBP may lack the one"]),
+        ("USD", ["run it once more", "run it with --with-plans"]),
     ],
 )
-def test_a_charge_that_is_on_no_bill_has_a_likely_cause(currency: str, cause: str):
-    [said] = bill_jobs.likely_causes([], [replace(CHARGE, currency=currency)], CONFIG)
-    assert cause in said
+def test_a_charge_that_is_on_no_bill_has_a_likely_cause(currency: str, causes: list[str]):
+    said = bill_jobs.likely_causes([], [replace(CHARGE, currency=currency)], CONFIG)
+    assert [cause in sentence for cause, sentence in zip(causes, said, strict=True)] == [True] * len(causes)
 
 
 def test_an_account_without_a_charge_has_no_bill_for_another_reason():

@@ -110,6 +110,13 @@ def test_a_summary_that_adds_up_to_something_else_is_said() -> None:
     assert held.disagreements(balance(), moves, replace(told, total_debit=None)) == []
 
 
+def test_debits_may_or_may_not_hold_what_bills_drew() -> None:
+    moves = YEARS_MOVES[:3]
+    for debit in (Decimal(40), Decimal(10)):
+        told = BalanceSummary(Decimal(100), debit, None, None, None, Decimal(30))
+        assert held.disagreements(balance(), moves, told) == []
+
+
 amounts = st.decimals(allow_nan=False, allow_infinity=False, places=12, min_value=-(10**17), max_value=10**17)
 moments = st.integers(0, 500 * 24).map(lambda hours: YEAR + timedelta(hours=hours))
 lists = st.lists(st.tuples(amounts, moments), max_size=12)

@@ -395,3 +395,13 @@ def test_a_snapshot_holds_credits_and_ramps_too(shop: Sandbox):
     assert [chargebee_site.promotional_credits, chargebee_site.credit_notes, chargebee_site.ramps] == [{}, {}, {}]
     note = chargebee_site.create_credit_note("refundable", customer_id="acme", total=1, currency_code="USD")
     assert note["id"] == "TEST-CN-1"
+
+
+@pytest.mark.parametrize(("how", "event"), [("void", "credit_note_updated"), ("delete", "credit_note_deleted")])
+def test_a_credit_note_that_nobody_has_used_can_be_taken_back(shop: Sandbox, chargebee_http: Any, how: str, event: str):
+    note = shop.chargebee.create_credit_note("refundable", customer_id="acme", total=500, currency_code="USD")
+    answer = chargebee_http.post(f"credit_notes/{note['id']}/{how}", {}).json["credit_note"]
+    assert (answer["status"] == "voided", answer["deleted"]) == (how == "void", how == "delete")
+    assert shop.chargebee.customers["acme"]["refundable_credits"] == 0
+    assert [row["event_type"] for row in shop.chargebee.events.values()][-1] == event
+    assert chargebee_http.post(f"credit_notes/{note['id']}/{how}", {}).status_code == (409 if how == "void" else 404)

@@ -8,6 +8,7 @@ from connector import money
 from connector.balances import changes, drafts, drift, overview, typed
 from connector.balances.drafts import BALANCE
 from connector.balances.overview import Overview
+from connector.balances.requests import TITLES
 from connector.cli.balances.desk import (
     Desk,
     account_option,
@@ -96,6 +97,8 @@ def _text(desk: Desk, seen: Overview, limit: int) -> list[Any]:
         f"Held now: {money.shown(seen.stands.held, currency)}, worked out as the sum of the transactions that count by now, "
         "less what has expired",
     ]
+    if seen.ended:
+        text.append("It has ended, with its rollover: nothing of it can be drawn down any more.")
     if seen.to_come:
         text.append(f"To come: {money.shown(seen.to_come, currency)} of transactions that count later")
     text += [f"Look at this before you rely on either: {sentence}." for sentence in seen.disagreements]
@@ -109,7 +112,7 @@ def _text(desk: Desk, seen: Overview, limit: int) -> list[Any]:
         ("Transaction schedules", *transaction_schedule_rows(desk, seen.transaction_schedules, currency)),
         ("Charge schedules", *charge_schedule_rows(desk, seen.charge_schedules)),
         ("Asked for and not made yet", ["request", "what", "reference", "amount", "status", "asked for by"],
-         [[one.id, drafts_title(one.kind), one.reference,
+         [[one.id, TITLES[one.kind], one.reference,
            None if one.amount is None else money.shown(one.amount, one.currency), one.status, one.made_by]
           for one in seen.open_requests]),
     )  # fmt: skip
@@ -121,11 +124,6 @@ def _text(desk: Desk, seen: Overview, limit: int) -> list[Any]:
     if seen.findings:
         text += ["", *_findings(seen.findings)]
     return text
-
-
-def drafts_title(kind: str) -> str:
-    """The kind as a person reads it."""
-    return kind.replace("_", " ")
 
 
 def _rollover(desk: Desk, balance: Balance) -> str:

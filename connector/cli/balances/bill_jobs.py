@@ -30,6 +30,7 @@ def bill_jobs_group() -> None:
 )
 @click.option("--due", is_flag=True, help="All accounts that have a charge of that date on no bill.")
 @click.option("--bill-date", metavar="DAY", help="The bill date of the charges; today when left out.")
+@click.option("--with-plans", is_flag=True, help="Bill not charges alone, but also the usage of plans up to that day.")
 @click.option(
     "--reopen", is_flag=True, help="Approved bills of that date may be calculated anew, and are PENDING then."
 )
@@ -46,10 +47,13 @@ def bill_jobs_group() -> None:
 @connection_option
 @output
 def run_job(
-    accounts: tuple[str, ...], due: bool, bill_date: str | None, reopen: bool, wait: int, dry_run: bool, yes: bool,
-    connection: str,
+    accounts: tuple[str, ...], due: bool, bill_date: str | None, with_plans: bool, reopen: bool, wait: int,
+    dry_run: bool, yes: bool, connection: str,
 ) -> Any:  # fmt: skip
-    """Bill these accounts for a date, in jobs of at most 100; the same job that is still running is not started twice.
+    """Bill the charges of these accounts for a date, in jobs of at most 100; one that still runs is not started twice.
+
+    A charge in the middle of a period is billed alone (frequency AD_HOC); with --with-plans the plans' usage up to that day
+    is billed as well.
 
     m3ter calculates anew every bill of that date that is not locked, also an approved one: such bills are listed, and
     refused without --reopen. A job that is COMPLETE may have made no bill, so each account's bills are looked at.
@@ -65,7 +69,7 @@ def run_job(
     )
     if not ids:
         return {"jobs": [], "results": []}, f"No charge of {of_day} is without a bill: there is nothing to do."
-    plan = bill_jobs.plan(desk.services, connection, ids, of_day)
+    plan = bill_jobs.plan(desk.services, connection, ids, of_day, with_plans=with_plans)
     customers = desk.customers(plan.account_ids)
     document = bill_jobs.plan_as_json(plan, customers) | {"dry_run": dry_run}
     if dry_run:
@@ -79,7 +83,8 @@ def run_job(
 
 def _plan_text(plan: Plan, customers: dict[str, str], reopen: bool) -> list[Any]:
     text: list[Any] = [
-        f"Bill {len(plan.account_ids)} account(s) for {plan.bill_date} in {len(plan.batches)} job(s): "
+        f"Bill {'charges and plans' if plan.with_plans else 'the charges'} of {len(plan.account_ids)} account(s) for "
+        f"{plan.bill_date} in {len(plan.batches)} job(s): "
         + ", ".join(customers.get(one, one) for one in plan.account_ids[:20])
         + (f" and {len(plan.account_ids) - 20} more" if len(plan.account_ids) > 20 else "")
     ]
@@ -108,7 +113,7 @@ def _outcome(desk: Desk, document: dict[str, Any], started: Started, plan: Plan)
     if started.left:
         text += [f"Not started for {len(started.left)} account(s): {started.why}", "  Next: the same again, for those."]
     if all(job.ended for job in started.jobs):
-        billed = [one for job in started.jobs for one in job.account_ids]
+        billed = [one for one in plan.account_ids if one not in started.left]
         results = bill_jobs.results(desk.services, desk.connection, billed, plan.bill_date)
         document["results"] = [bill_jobs.result_as_json(one) for one in results]
         text += _results_text(desk, results)

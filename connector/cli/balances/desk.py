@@ -83,10 +83,6 @@ class Desk:
         customer = self.customers([account_id]).get(account_id)
         return f"{customer} (account {account_id})" if customer else f"account {account_id}"
 
-    def said(self, value: Any) -> Any:
-        """A value of a request to m3ter, as a table shows it."""
-        return format(value, "f") if isinstance(value, Decimal) else value
-
 
 def stacked(*decorators: Callable[[Command], Command]) -> Callable[[Command], Command]:
     """Several options as one decorator, in their order."""
@@ -145,7 +141,9 @@ def would_send(desk: Desk, complete: Sequence[Draft]) -> tuple[dict[str, Any], l
     text: list[Any] = []
     for one in asking.would_send(desk.services, desk.connection, complete):
         draft, path, before = one.draft, one.path, one.before
-        readable = {name: desk.said(value) for name, value in one.body.items()}
+        readable = {
+            name: format(value, "f") if isinstance(value, Decimal) else value for name, value in one.body.items()
+        }
         document.append(
             {
                 "method": "POST", "path": path, "kind": draft.kind, "reference": draft.reference, "body": readable,
@@ -183,16 +181,19 @@ def made(desk: Desk, asked: Sequence[Asked]) -> Any:
 
 
 def _told(request: Any, sync: Mapping[str, Any], *, is_new: bool) -> list[str]:
-    what = requests.described(request)
+    what = _begun(requests.described(request))
     if request.status == DONE:
         before = "" if is_new else ", asked for before: nothing was made twice"
-        return [f"{what[0].upper()}{what[1:]} is made: {request.m3ter_id}{before}."]
+        return [f"{what} is made: {request.m3ter_id}{before}."]
     if request.status == WITHDRAWN:
-        return [f"{what[0].upper()}{what[1:]} was taken back before. Next: choose another reference."]
-    lines = [
-        f"{what[0].upper()}{what[1:]} is not made yet, sync {sync['id']} is {sync['status']}: {sync['text'] or ''}"
-    ]
+        return [f"{what} was taken back before. Next: choose another reference."]
+    lines = [f"{what} is not made yet, sync {sync['id']} is {sync['status']}: {sync['text'] or ''}"]
     return [*lines, f"  Next: {sync['next_step']}"] if sync["next_step"] else lines
+
+
+def _begun(text: str) -> str:
+    """The text as a sentence begins."""
+    return text[:1].upper() + text[1:]
 
 
 def change(
@@ -201,7 +202,7 @@ def change(
     """Show a change, ask, and make it; its document and text."""
     document = changes.as_json(planned) | {"dry_run": dry_run}
     if not planned.is_needed:
-        return document | {"changed": False}, f"{planned.title} is so already: nothing was changed."
+        return document | {"changed": False}, f"{_begun(planned.title)} is so already: nothing was changed."
     if dry_run:
         against = [one for one in planned.objections if one.code not in despite]
         return document | {"changed": False, "exit_status": 1 if against else 0}, _change_text(planned)
@@ -209,7 +210,7 @@ def change(
     confirm(yes, _change_text(planned), f"{planned.action.capitalize()} it?")
     changes.apply(desk.services, desk.connection, planned, who=audit.actor(), reason=reason, despite=despite)
     done = "deleted" if planned.action == changes.DELETE else "changed"
-    return document | {"changed": True}, [f"{planned.title} is {done}.", *planned.remarks]
+    return document | {"changed": True}, [f"{_begun(planned.title)} is {done}.", *planned.remarks]
 
 
 def _change_text(planned: Change) -> list[Any]:
