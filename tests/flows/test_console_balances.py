@@ -676,6 +676,21 @@ def test_bill_job_that_is_started_twice_at_once_is_one(desk: Desk) -> None:
     assert desk.writes() == ["create_bill_job"]
 
 
+# Types
+
+
+def test_transaction_type_is_made_once_and_a_bad_code_comes_back(desk: Desk) -> None:
+    path = "/balances/default/transaction-types"
+    assert "top_up" in text_of(desk.browser.get(path))
+    bad = desk.browser.post(path, {"code": "two words", "name": "Gift"})
+    assert (bad.status_code, fields(bad)["name"]) == (422, "Gift")
+    assert desk.writes() == []
+    for _ in range(2):
+        assert desk.browser.post(path, {"code": "gift"}).status_code == 303
+    assert desk.writes() == ["create_transaction_type"]
+    assert "gift" in desk.browser.get(f"{desk.here}/transaction").text
+
+
 # Walls
 
 

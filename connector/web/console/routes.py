@@ -11,7 +11,7 @@ from flask.typing import ResponseReturnValue
 
 from connector.access import ADMIN, OPERATOR, VIEWER
 from connector.web.console import audit_log, connections, events, login, overview, syncs
-from connector.web.console.balances import asked, changing, jobs, new, pages, watching
+from connector.web.console.balances import asked, changing, jobs, new, pages, types, watching
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,8 @@ ROUTES = (
     Route("balance_request", "GET", f"{BALANCES}/requests/<row:request_id>", VIEWER, asked.show),
     Route("withdraw_request", "POST", f"{BALANCES}/requests/<row:request_id>/withdraw", OPERATOR, asked.withdraw),
     Route("accept_request", "POST", f"{BALANCES}/requests/<row:request_id>/accept", OPERATOR, asked.accept),
+    Route("transaction_types", "GET", f"{BALANCES}/transaction-types", VIEWER, types.index),
+    Route("create_transaction_type", "POST", f"{BALANCES}/transaction-types", OPERATOR, types.create),
     Route("bill_jobs", "GET", f"{BALANCES}/bill-jobs", VIEWER, jobs.index),
     Route("new_bill_job", "GET", f"{BALANCES}/bill-jobs/new", OPERATOR, jobs.form),
     Route("run_bill_job", "POST", f"{BALANCES}/bill-jobs/new", OPERATOR, jobs.run),

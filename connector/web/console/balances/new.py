@@ -268,7 +268,7 @@ REFERENCE = Field(
     "reference", "Reference", hint="One word of your own, such as a PO number. Made up when left out; the same one twice "
     "makes one thing.",
 )  # fmt: skip
-TYPE = Field("type", "Type of transaction", "choice", required=True, blank="choose …")
+TYPE = Field("type", "Type of transaction", "choice", "From the organization's list.", required=True, blank="choose …")
 PAID = (
     Field("paid", "Really paid", "amount", "For the record only: nothing is converted.", group="What was paid"),
     Field("currency_paid", "Currency of that", "choice"),
