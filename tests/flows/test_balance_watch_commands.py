@@ -25,7 +25,7 @@ CAP = ("--cap-number", "2")
 @pytest.fixture
 def balances(world: World, monkeypatch: pytest.MonkeyPatch) -> Command:
     """Runs `connector balances …` with this world's services."""
-    monkeypatch.setattr("connector.cli.balance_watches.wire", lambda: world.services)
+    monkeypatch.setattr("connector.cli.balances.watches.wire", lambda: world.services)
     return lambda *words: CliRunner().invoke(main, ["balances", *words])
 
 
