@@ -133,7 +133,7 @@ class Form:
         wanted = {
             name: value or None if isinstance(value, tuple) else value
             for name, value in filled.values.items()
-            if filled.texts[name] != before[name]
+            if filled.texts[name] != _as_browsers_send(before[name])
         }
         return changes.update(services, connection, kind, standing, wanted)
 
@@ -218,6 +218,11 @@ def _options(desk: Desk, standing: Standing) -> Options:
         if isinstance(now, str) and now not in {value for value, _ in listed}:
             found[name] = [*listed, (now, now)]
     return found
+
+
+def _as_browsers_send(text: str) -> str:
+    """What comes back of a field that nobody touched: what m3ter has around a text, or breaks it with, is no change."""
+    return text.replace("\r", "").replace("\n", "").strip()
 
 
 def _seen(planned: Change) -> str:
