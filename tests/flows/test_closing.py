@@ -254,7 +254,7 @@ def test_bills_whose_period_ended_first_are_queued_first_and_nothing_crowds_them
     world.box.advance(to=datetime(2026, 2, 1, 0, 10, tzinfo=UTC))
     world.settle()
     early, late = (world.bill(customer_id=customer) for customer in ("early", "late"))
-    world.m3ter.bills[late]["endDate"] = "2026-02-02"
+    world.m3ter.bills[late] |= {"endDate": "2026-02-02", "billDate": "2026-02-02"}
     approvals.poll(world.services, "default")
     with world.services.transaction() as db:
         others = [
