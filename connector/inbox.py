@@ -122,6 +122,18 @@ def m3ter_event(body: bytes) -> Event:
     )
 
 
+def known(db: Session, connection: str, source: str, event_ids: Collection[str]) -> dict[tuple[str, ...], datetime]:
+    """When those of these events occurred that are in the inbox, by id, type and that time in seconds since 1970."""
+    rows = db.execute(
+        select(InboxEvent.event_id, InboxEvent.event_type, InboxEvent.occurred_at).where(
+            InboxEvent.connection == connection,
+            InboxEvent.source == source,
+            InboxEvent.event_id.in_(event_ids),
+        )
+    )
+    return {(event_id, of_type, str(int(at.timestamp()))): at for event_id, of_type, at in rows if at is not None}
+
+
 def record(db: Session, *, connection: str, source: str, event: Event, body: bytes, now: datetime) -> bool:
     """Keep the event; True when it is new. The same id with another body is kept as a conflict beside the first."""
     digest = hashlib.sha256(body).hexdigest()
