@@ -2,13 +2,19 @@
 PYTHON ?= python3
 PIP_INSTALL = bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement
 
-.PHONY: demo test chaos check run format bench lock clean
+.PHONY: demo test test-both chaos check run format bench lock clean
 
 demo: .venv/run
 	.venv/bin/connector demo
 
+# One more than there are cores: a test waits for its servers a quarter of its time.
+TEST_WORKERS ?= $(shell $(PYTHON) -c "import os; print((os.cpu_count() or 1) + 1)")
+
 test: check
-	.venv/bin/pytest -n auto --dist worksteal
+	.venv/bin/pytest -n $(TEST_WORKERS) --dist worksteal
+
+test-both: check
+	.venv/bin/pytest -n $(TEST_WORKERS) --dist worksteal --database both
 
 chaos: .venv/dev
 	.venv/bin/pytest -n0 -s --database sqlite tests/chaos/killed_bills.py

@@ -20,17 +20,47 @@ from connector.models import Base
 structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
 
 DATABASES = ("sqlite", "postgresql")
+# Cases that differ in what is asked and not in what is done with the database: every second one is for the other database.
+ALTERNATE = "alternate_databases"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--database", choices=[*DATABASES, "both"], default="both", help="run the tests on this database")
+    choices = [*DATABASES, "both", "in turn"]
+    parser.addoption(
+        "--database", choices=choices, default="in turn",
+        help="run the tests on this database; in turn: on both, but marked ones each on one of the two",
+    )  # fmt: skip
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", f"{ALTERNATE}: in turn on either database, unless --database says otherwise")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Every test that reaches the database runs on each of the chosen ones."""
     if "engine" in metafunc.fixturenames:
         chosen = metafunc.config.getoption("--database")
-        metafunc.parametrize("engine", DATABASES if chosen == "both" else [chosen], indirect=True)
+        metafunc.parametrize("engine", [chosen] if chosen in DATABASES else DATABASES, indirect=True)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Of each marked case keep one: the first on SQLite, the second on PostgreSQL, and so on."""
+    if config.getoption("--database") != "in turn":
+        return
+    seen: dict[str, int] = {}
+    kept = []
+    for item in items:
+        database = (
+            item.callspec.params.get("engine")
+            if isinstance(item, pytest.Function) and hasattr(item, "callspec")
+            else None
+        )
+        if database is not None and item.get_closest_marker(ALTERNATE):
+            case = item.nodeid.replace(database, "")
+            if database != DATABASES[seen.setdefault(case, len(seen)) % 2]:
+                continue
+        kept.append(item)
+    items[:] = kept
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,8 @@ from connector.models import BalanceRequest
 from tests.flows.conftest import START, World
 from tests.flows.dying import PLACES, Died, drain, dying_at, put_back, rows
 
+pytestmark = pytest.mark.alternate_databases
+
 YEAR_END = datetime(2027, 1, 1, tzinfo=UTC)
 TABLES = ("balances", "transactions", "charges", "transaction_schedules", "charge_schedules")
 # Within the settle wait of 120 seconds, and after it.

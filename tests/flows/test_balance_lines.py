@@ -11,6 +11,8 @@ from connector.bills import approvals
 from connector.services import Services
 from tests.flows.conftest import CALLS_PRICE, FEE_PRICE, SCALE, UNMAPPED, World
 
+pytestmark = pytest.mark.alternate_databases
+
 Make = Callable[..., Services]
 FEB_1, MAR_1, JAN_15 = date(2026, 2, 1), date(2026, 3, 1), date(2026, 1, 15)
 AHEAD = (datetime(2026, 2, 1, tzinfo=UTC), datetime(2026, 3, 1, tzinfo=UTC))

@@ -16,6 +16,8 @@ from connector.cli import main
 from connector.models import AuditEntry, BalanceWatch
 from tests.flows.conftest import START, World
 
+pytestmark = pytest.mark.alternate_databases
+
 Command = Callable[..., Result]
 YEAR_END = datetime(2027, 1, 1, tzinfo=UTC)
 AUTOMATIC = ("--threshold", "50", "--top-up", "100")

@@ -22,6 +22,8 @@ from connector.sandbox import Sandbox, serve
 from connector.services import Services
 from tests.flows.conftest import START, World
 
+pytestmark = pytest.mark.alternate_databases
+
 YEAR_END = datetime(2027, 1, 1, tzinfo=UTC)
 TOP_UP = {"credit": Decimal(100), "cap_number": 2}
 

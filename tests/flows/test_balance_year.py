@@ -40,6 +40,8 @@ from connector.balances import asking, drafts, drift, top_ups
 from connector.balances.top_ups import Price
 from tests.flows.conftest import CALLS_PRICE, FEE_PRICE, PRO, World
 
+pytestmark = pytest.mark.alternate_databases
+
 SURCHARGE_PRICE = "m3ter-surcharge-USD"
 USAGE, DRAWN, FEE, SURCHARGE = "USAGE", "BALANCE_CONSUMED", "BALANCE_FEE", "OVERAGE_SURCHARGE"
 Lines = tuple[tuple[str, str], ...]

@@ -17,6 +17,8 @@ from connector.cli import common, main
 from connector.models import AuditEntry, BalanceRequest
 from tests.flows.conftest import START, World
 
+pytestmark = pytest.mark.alternate_databases
+
 Command = Callable[..., Result]
 YEAR_END = datetime(2027, 1, 1, tzinfo=UTC)
 # What a command may ask m3ter without changing anything; a preview keeps nothing.

@@ -27,6 +27,8 @@ from connector.services import Services
 from tests.flows.conftest import CALLS_PRICE, FEE_PRICE, World
 from tests.flows.dying import Died, drain, put_back, rows
 
+pytestmark = pytest.mark.alternate_databases
+
 GROUPS, SEEDS_OF_A_GROUP = 4, 4
 ROUNDS = 9
 JANUARY = {"date_from": 1767225600, "date_to": 1769904000}

@@ -16,6 +16,8 @@ from connector.cli import main
 from connector.services import Services
 from tests.flows.conftest import World
 
+pytestmark = pytest.mark.alternate_databases
+
 Make = Callable[..., Services]
 RENEWED = datetime(2026, 2, 1, tzinfo=UTC)
 

@@ -16,6 +16,8 @@ from connector.models import AuditEntry, MirroredResource
 from connector.services import Services
 from tests.flows.conftest import CALLS_PRICE, FEE_PRICE, PRO, START, SUPPORT, UNMAPPED, World
 
+pytestmark = pytest.mark.alternate_databases
+
 Command = Callable[..., Result]
 
 

@@ -20,6 +20,8 @@ from connector.web.console.routes import ROUTES
 from tests.flows.browser import PASSWORD, Browser, add_user, address, text_of
 from tests.flows.conftest import LOGIN, World
 
+pytestmark = pytest.mark.alternate_databases
+
 CLOSED_PORT = "redis://127.0.0.1:1/0"
 
 

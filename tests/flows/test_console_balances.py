@@ -19,6 +19,8 @@ from connector.web.app import create_app
 from tests.flows.browser import Browser, add_user, text_of
 from tests.flows.conftest import START, World
 
+pytestmark = pytest.mark.alternate_databases
+
 YEAR_END = datetime(2027, 1, 1, tzinfo=UTC)
 
 

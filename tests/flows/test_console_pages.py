@@ -19,6 +19,8 @@ from connector.services import Services
 from tests.flows.browser import Browser, add_user, address, text_of
 from tests.flows.conftest import CALLS_PRICE, UNMAPPED, World
 
+pytestmark = pytest.mark.alternate_databases
+
 CANARY = "<script>alert('canary')</script>"
 
 

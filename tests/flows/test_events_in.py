@@ -14,6 +14,8 @@ from connector.services import Services
 from tests.flows.conftest import CALLS_PRICE, PRO, SCALE, SUPPORT, World
 from tests.flows.test_sold_top_ups import OF_TOP_UPS
 
+pytestmark = pytest.mark.alternate_databases
+
 JAN_2, JAN_3, JAN_12, JAN_16, FEB_1, FEB_2 = (
     int(datetime(2026, month, day, tzinfo=UTC).timestamp())
     for month, day in ((1, 2), (1, 3), (1, 12), (1, 16), (2, 1), (2, 2))

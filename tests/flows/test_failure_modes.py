@@ -28,6 +28,8 @@ from tests.flows.conftest import CALLS_PRICE, World
 from tests.flows.test_bills import drawn, states
 from tests.flows.test_path_out import MINUTES_TO_SETTLE, pushes
 
+pytestmark = pytest.mark.alternate_databases
+
 Make = Callable[..., Services]
 JANUARY = {"date_from": 1767225600, "date_to": 1769904000}
 MARCH_1 = datetime(2026, 3, 1, 0, 10, tzinfo=UTC)

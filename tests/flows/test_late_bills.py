@@ -13,6 +13,8 @@ from connector.models import LinePush
 from connector.services import Services
 from tests.flows.conftest import CALLS_PRICE, World
 
+pytestmark = pytest.mark.alternate_databases
+
 Make = Callable[..., Services]
 UNBILLED, OWN = "unbilled_charge", "own_invoice"
 OPERATIONS = {UNBILLED: "create_unbilled_charges", OWN: "create_one_time_invoice"}

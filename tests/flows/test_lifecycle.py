@@ -13,6 +13,8 @@ from connector.models import Sync, Transfer
 from connector.services import Services
 from tests.flows.conftest import PRO, SCALE, SUPPORT, UNMAPPED, World
 
+pytestmark = pytest.mark.alternate_databases
+
 JAN_10, JAN_15, JAN_20 = (datetime(2026, 1, day, 9, 30, tzinfo=UTC) for day in (10, 15, 20))
 FEB_1, FEB_3 = (datetime(2026, 2, day, 6, tzinfo=UTC) for day in (1, 3))
 START = "2026-01-01T00:00:00Z"

@@ -16,6 +16,8 @@ from tests.flows.conftest import CALLS_PRICE, World
 from tests.flows.test_failure_modes import JANUARY, MARCH_1, before_call
 from tests.flows.test_late_bills import OPERATIONS, OWN, UNBILLED, another, closed_early, ours, pushes, state, totals
 
+pytestmark = pytest.mark.alternate_databases
+
 Make = Callable[..., Services]
 EU = {"segment": {"region": "eu"}}
 FEBRUARY = {"servicePeriodStartDate": "2026-02-01T00:00:00Z", "servicePeriodEndDate": "2026-03-01T00:00:00Z"}

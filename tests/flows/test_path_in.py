@@ -10,6 +10,8 @@ from connector import jobs, leases
 from connector.models import Account
 from tests.flows.conftest import PRO, SCALE, SUPPORT, UNMAPPED, World
 
+pytestmark = pytest.mark.alternate_databases
+
 JAN_15 = datetime(2026, 1, 15, 9, 30, tzinfo=UTC)
 
 

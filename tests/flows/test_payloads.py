@@ -8,6 +8,8 @@ from connector import jobs
 from connector.handlers import HANDLERS
 from tests.flows.conftest import World, signed
 
+pytestmark = pytest.mark.alternate_databases
+
 PAYLOADS = Path(__file__).parent.parent / "payloads"
 
 

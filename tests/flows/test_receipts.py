@@ -22,6 +22,8 @@ from connector.models import SeenBill
 from connector.services import Services
 from tests.flows.conftest import CALLS_PRICE, World
 
+pytestmark = pytest.mark.alternate_databases
+
 Command = Callable[..., Result]
 Make = Callable[..., Services]
 

@@ -15,6 +15,8 @@ from connector.models import AuditEntry
 from connector.setup_catalogue import CannotSetUp, Missing, NewItem
 from tests.flows.conftest import FEE_PRICE, World
 
+pytestmark = pytest.mark.alternate_databases
+
 Command = Callable[..., Result]
 WRITES = ("create_item", "create_item_price")
 

@@ -15,6 +15,8 @@ from tests.flows.conftest import CALLS_PRICE, FEE_PRICE, World
 from tests.flows.test_failure_modes import JANUARY
 from tests.flows.test_late_bills import another, state
 
+pytestmark = pytest.mark.alternate_databases
+
 Make = Callable[..., Services]
 EU = {"segment": {"region": "eu"}}
 

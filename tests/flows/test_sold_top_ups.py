@@ -23,6 +23,8 @@ from connector.models import AuditEntry, BalanceRequest, SoldTopUp
 from connector.services import Services
 from tests.flows.conftest import CALLS_PRICE, PRO, START, SUPPORT, World
 
+pytestmark = pytest.mark.alternate_databases
+
 Make = Callable[..., Services]
 TOP_UP, EUROS = "prepaid-USD", "prepaid-EUR"
 PAYLOADS = Path(__file__).parent.parent / "payloads" / "chargebee"

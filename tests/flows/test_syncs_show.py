@@ -15,6 +15,8 @@ from connector.models import Attempt, AuditEntry
 from connector.services import Services
 from tests.flows.conftest import PRO, SCALE, UNMAPPED, World
 
+pytestmark = pytest.mark.alternate_databases
+
 Command = Callable[..., Result]
 
 
