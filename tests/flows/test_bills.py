@@ -12,6 +12,8 @@ from connector.bills.lines import content_hash
 from connector.services import Services
 from tests.flows.conftest import CALLS_PRICE, PRO, UNMAPPED, World
 
+pytestmark = pytest.mark.alternate_databases
+
 Make = Callable[..., Services]
 MINUTES_TO_SETTLE = 3
 

@@ -22,6 +22,8 @@ from tests.flows.conftest import PRO, SCALE, START, World
 from tests.flows.dying import put_back, rows
 from tests.flows.test_workers import standing
 
+pytestmark = pytest.mark.alternate_databases
+
 
 def lose(url: str, headers: dict[str, str], body: bytes) -> int:
     """A delivery that the sender believes in and nobody has received."""

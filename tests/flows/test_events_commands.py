@@ -14,6 +14,8 @@ from connector.cli import main
 from connector.models import AuditEntry, InboxEvent
 from tests.flows.conftest import SCALE, START, World
 
+pytestmark = pytest.mark.alternate_databases
+
 
 @pytest.fixture
 def run(world: World, monkeypatch: pytest.MonkeyPatch) -> Any:

@@ -17,6 +17,8 @@ from connector.mappings.pairs import Pair
 from connector.models import AuditEntry, SubscriptionState
 from tests.flows.conftest import CALLS_PRICE, PRO, SCALE, SUPPORT, UNMAPPED, World
 
+pytestmark = pytest.mark.alternate_databases
+
 Command = Callable[..., Result]
 FEB_1 = datetime(2026, 2, 1, tzinfo=UTC)
 

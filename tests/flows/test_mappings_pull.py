@@ -12,6 +12,8 @@ from connector.cli import common, main
 from connector.models import Account, AccountPlan, AuditEntry, Mapping
 from tests.flows.conftest import CALLS_PRICE, PRO, SCALE, SUPPORT, UNMAPPED, World
 
+pytestmark = pytest.mark.alternate_databases
+
 Command = Callable[..., Result]
 
 

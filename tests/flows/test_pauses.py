@@ -23,6 +23,8 @@ from tests.flows.conftest import CALLS_PRICE, PRO, World
 from tests.flows.dying import put_back, rows
 from tests.flows.test_connections import other, two  # noqa: F401 - fixtures
 
+pytestmark = pytest.mark.alternate_databases
+
 MANY = 100_000
 Command = Callable[..., Result]
 

@@ -10,6 +10,8 @@ import pytest
 from connector import transfers
 from tests.flows.conftest import PRO, World
 
+pytestmark = pytest.mark.alternate_databases
+
 JAN_15 = datetime(2026, 1, 15, 9, 30, tzinfo=UTC)
 START = "2026-01-01T00:00:00Z"
 
