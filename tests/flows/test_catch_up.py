@@ -275,3 +275,16 @@ def live(world: World, chance: random.Random, *, lost: float) -> None:
     world.box.advance(timedelta(hours=1))
     ticking.tick()
     world.work()
+
+
+def test_events_that_webhooks_have_brought_move_the_cursor_and_are_not_taken_in_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catch_up.take_missed_events(world.services, "default")
+    world.box.advance(timedelta(hours=2))
+    world.sign_up()
+    world.deliver()
+    taken: list[Any] = []
+    monkeypatch.setattr(catch_up.inbox, "record", lambda *_, **event: taken.append(event))
+    assert catch_up.take_missed_events(world.services, "default") == 0
+    assert (cursor(world), taken) == (world.services.now(), [])
