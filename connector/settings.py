@@ -43,6 +43,9 @@ class Connection(BaseModel):
     )
     chargebee_api_key: Secret = Field(description="a full-access API key of the site")
     chargebee_api_url: str | None = Field(None, description="instead of https://<site>.chargebee.com/api/v2")
+    chargebee_app_url: str | None = Field(
+        None, description="where Chargebee's own pages are, instead of https://<site>.chargebee.com"
+    )
     chargebee_webhook_username: Secret | None = Field(None, description="basic auth of the webhook; unset: 503")
     chargebee_webhook_password: Secret | None = Field(None, description="basic auth of the webhook; unset: 503")
     chargebee_webhook_previous_username: Secret | None = Field(None, description="the old one, while rotating")
@@ -51,6 +54,11 @@ class Connection(BaseModel):
     m3ter_api_key: Secret = Field(description="access key id of a service user")
     m3ter_api_secret: Secret = Field(description="its secret")
     m3ter_api_url: str | None = Field(None, description="instead of https://api.m3ter.com")
+    m3ter_console_url: str | None = Field(
+        None,
+        pattern=r"\{id\}",
+        description="the address of a page in m3ter's console, with `{kind}` and `{id}` in it; unset: no links there",
+    )
     m3ter_webhook_secret: Secret | None = Field(None, description="signs m3ter's webhook; unset: 503")
     m3ter_webhook_previous_secret: Secret | None = Field(None, description="the old one, while rotating")
     m3ter_webhook_signature_header: str | None = Field(
@@ -201,7 +209,7 @@ class Connection(BaseModel):
             raise ValueError("should look like CLP=0,VND=0")
         return {pair[1]: int(pair[2]) for pair in pairs if pair}
 
-    @field_validator("chargebee_api_url", "m3ter_api_url")
+    @field_validator("chargebee_api_url", "chargebee_app_url", "m3ter_api_url", "m3ter_console_url")
     @classmethod
     def _safe_url(cls, value: str | None) -> str | None:
         if value is not None:

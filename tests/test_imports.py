@@ -20,7 +20,7 @@ LAYERS = (
     ("settings", "models", "embedded"),
     ("clients", "logs", "audit", "inbox", "polls", "migrations"),
     ("services", "days", "transfers"),
-    ("mirror", "pauses", "access", "explain"),
+    ("mirror", "pauses", "access", "explain", "links"),
     ("syncs", "leases", "catch_up"),
     ("mappings", "scope", "lookup", "overview"),
     ("catalogue", "setup_catalogue", "account_plans", "customers"),

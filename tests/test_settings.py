@@ -221,7 +221,7 @@ def _second_site(**values: str) -> str:
     return "\n".join([*lines, *(f'{name} = "{value}"' for name, value in values.items())])
 
 
-@pytest.mark.parametrize("name", ["CHARGEBEE_API_URL", "M3TER_API_URL"])
+@pytest.mark.parametrize("name", ["CHARGEBEE_API_URL", "CHARGEBEE_APP_URL", "M3TER_API_URL", "M3TER_CONSOLE_URL"])
 @pytest.mark.parametrize(
     "url",
     [

@@ -18,7 +18,7 @@ from connector.errors import ConnectorError, Parked, Waiting
 from connector.services import Services
 from connector.web import mount
 from connector.web.console import forms, shown
-from connector.web.console.here import services, visitor
+from connector.web.console.here import in_chargebee, in_m3ter, services, visitor
 from connector.web.console.routes import BY_ENDPOINT, ROUTES, Route
 
 log = structlog.get_logger(__name__)
@@ -67,7 +67,7 @@ def create(wired: Services) -> Flask:
     app.jinja_env.undefined = StrictUndefined
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.filters.update(shown.FILTERS)
-    app.jinja_env.globals["csrf"] = forms.token
+    app.jinja_env.globals.update(csrf=forms.token, in_chargebee=in_chargebee, in_m3ter=in_m3ter)
     app.url_map.converters["row"] = Row
     app.url_map.merge_slashes = False
     for route in ROUTES:

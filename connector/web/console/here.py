@@ -2,6 +2,7 @@
 
 from flask import abort, current_app, g
 
+from connector import links
 from connector.access import Person
 from connector.services import Services
 
@@ -21,3 +22,15 @@ def visitor() -> Person | None:
 def me() -> Person:
     """The person who is logged in; for pages that the table of routes gives to a role."""
     return visitor() or abort(403)
+
+
+def in_chargebee(connection: str, kind: str, id: str) -> str | None:
+    """The address of something in Chargebee's own pages; None where there is none, or the connection is no longer set up."""
+    found = services().connections.get(connection)
+    return links.to_chargebee(found, kind, id) if found else None
+
+
+def in_m3ter(connection: str, kind: str, id: str) -> str | None:
+    """The address of something in m3ter's console; None where that is not set up."""
+    found = services().connections.get(connection)
+    return links.to_m3ter(found, kind, id) if found else None
