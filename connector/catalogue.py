@@ -1,7 +1,7 @@
 """What Chargebee's catalogue says of an item price, asked once and kept as it was seen."""
 
 from connector import mirror
-from connector.clients.chargebee import ItemPrice
+from connector.clients.chargebee_objects import ItemPrice
 from connector.services import Services
 from connector.syncs import Run
 

@@ -10,7 +10,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from connector import codes, leases, mirror, scope, syncs, transfers
-from connector.clients.chargebee import Customer
+from connector.clients.chargebee_objects import Customer
 from connector.clients.m3ter_objects import Account as M3terAccount
 from connector.database import insert
 from connector.errors import NotFound, OutOfScope, Parked, Rejected

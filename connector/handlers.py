@@ -17,7 +17,7 @@ from connector.bills.push import sync_bill
 from connector.bills.receipts import sync_receipt
 from connector.bills.routing import invoice_wish
 from connector.bills.shadow import shadow_wish
-from connector.clients.chargebee import Invoice
+from connector.clients.chargebee_objects import Invoice
 from connector.customers import sync_customer
 from connector.mirror import Backdated
 from connector.models import InboxEvent

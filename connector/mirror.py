@@ -16,7 +16,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from connector import transfers
-from connector.clients.chargebee import Customer, Subscription
+from connector.clients.chargebee_objects import Customer, Subscription
 from connector.database import insert
 from connector.models import MirroredResource, SubscriptionState
 

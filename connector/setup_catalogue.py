@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
 from connector import audit
-from connector.clients.chargebee import Item, ItemPrice
+from connector.clients.chargebee_objects import Item, ItemPrice
 from connector.clients.m3ter_objects import Aggregation
 from connector.errors import ConnectorError, NotFound, Rejected
 from connector.mappings import kinds, set_up, table

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from connector import account_plans, catalogue, mirror, scope, transfers
 from connector.account_plans import Current
-from connector.clients.chargebee import Subscription
+from connector.clients.chargebee_objects import Subscription
 from connector.customers import accounts_that_pay, ensure_account, only_worker_at
 from connector.errors import NotFound, OutOfScope, Parked
 from connector.mappings import plans

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, tzinfo
 from itertools import pairwise
 
 from connector.account_plans import Interval
-from connector.clients.chargebee import Subscription, SubscriptionItem
+from connector.clients.chargebee_objects import Subscription, SubscriptionItem
 from connector.errors import Parked
 from connector.mappings.plans import PlanChoices
 

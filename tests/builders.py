@@ -8,7 +8,7 @@ from zlib import crc32
 
 from connector import codes
 from connector.account_plans import Current, Interval
-from connector.clients.chargebee import Customer, Invoice, InvoiceLine, Subscription, SubscriptionItem
+from connector.clients.chargebee_objects import Customer, Invoice, InvoiceLine, Subscription, SubscriptionItem
 from connector.clients.m3ter_objects import Bill, BillLine
 
 JAN, FEB, MAR, APR, MAY, JUN = (datetime(2026, month, 1, tzinfo=UTC) for month in range(1, 7))

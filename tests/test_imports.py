@@ -129,6 +129,10 @@ def test_only_services_builds_clients():
     assert _callers("ChargebeeClient", "M3terClient", "Http") == {"connector.services"}
 
 
+def test_only_the_chargebee_client_opens_the_way_to_chargebee():
+    assert _callers("ChargebeeApi") == {"connector.clients.chargebee"}
+
+
 def test_only_the_m3ter_client_opens_the_way_to_m3ter():
     assert _callers("M3terApi", "BalanceBilling") == {"connector.clients.m3ter"}
 

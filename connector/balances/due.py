@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 
-from connector.clients.chargebee import Invoice, InvoiceCredit, InvoiceLine
+from connector.clients.chargebee_objects import Invoice, InvoiceCredit, InvoiceLine
 from connector.money import to_major
 
 PAID = "paid"

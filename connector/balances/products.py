@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from connector import audit, money
 from connector.balances import drafts, lookup
 from connector.balances.due import GROSS, NET
-from connector.clients.chargebee import ItemPrice
+from connector.clients.chargebee_objects import ItemPrice
 from connector.clients.m3ter_balance_objects import Currency
 from connector.errors import BadInput, NotFound
 from connector.mappings.kinds import CHARGE_ENTITIES, ITEM_PRICE, PLAN

@@ -19,7 +19,7 @@ from connector.balances import drafts, products, requests
 from connector.balances.drafts import BALANCE, REFERENCE, TRANSACTION, Draft, located
 from connector.balances.due import PAID, Due, Terms, credits_due
 from connector.balances.requests import BY_CHARGEBEE, DONE, WITHDRAWN, described
-from connector.clients.chargebee import Invoice
+from connector.clients.chargebee_objects import Invoice
 from connector.clients.m3ter_balance_objects import Balance
 from connector.days import months_later
 from connector.errors import BadInput, NotFound, OutOfScope, Parked, Waiting

@@ -9,7 +9,7 @@ from connector import account_plans, days, mirror
 from connector.bills import ledger, moved
 from connector.bills.plan import subscriptions_billed
 from connector.bills.routing import NEVER, SAME_BOUNDARY, Policies, Surroundings
-from connector.clients.chargebee import Invoice
+from connector.clients.chargebee_objects import Invoice
 from connector.clients.m3ter_objects import Bill
 from connector.mappings import charges, table
 from connector.services import Connected, Services

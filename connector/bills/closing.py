@@ -25,7 +25,7 @@ from connector.bills.final import PENDING
 from connector.bills.ledger import DONE, PUSHED, PUSHING
 from connector.bills.plan import GIVEN, NOTHING
 from connector.bills.routing import SAME_BOUNDARY, plan_starts
-from connector.clients.chargebee import Invoice
+from connector.clients.chargebee_objects import Invoice
 from connector.clients.http import Unreadable
 from connector.database import batches
 from connector.models import IS_OPEN, AccountPlan, BillSnapshot, LinePush, Mapping, MirroredResource, SeenBill, Sync

@@ -9,7 +9,8 @@ from connector.bills import ledger, settling
 from connector.bills.final import CHARGES, close_wish
 from connector.bills.ledger import PLANNED, Intent
 from connector.bills.plan import CREDIT, CREDIT_NOTE
-from connector.clients.chargebee import ChargebeeClient, Invoice
+from connector.clients.chargebee import ChargebeeClient
+from connector.clients.chargebee_objects import Invoice
 from connector.errors import Waiting
 from connector.leases import Held
 from connector.models import BillSnapshot

@@ -14,7 +14,7 @@ from connector.bills.ledger import Intent
 from connector.bills.plan import GIVEN
 from connector.bills.routing import settled_wish
 from connector.bills.settling import named
-from connector.clients.chargebee import Invoice, InvoiceLine
+from connector.clients.chargebee_objects import Invoice, InvoiceLine
 from connector.errors import Parked, Waiting
 from connector.mappings import charges
 from connector.models import BillSnapshot

@@ -10,7 +10,7 @@ from connector.bills import ledger, moved
 from connector.bills.ledger import DONE
 from connector.bills.plan import AD_HOC, CHARGE_ITEM
 from connector.bills.routing import OWN_INVOICE, UNBILLED
-from connector.clients.chargebee import Invoice, InvoiceLine
+from connector.clients.chargebee_objects import Invoice, InvoiceLine
 from connector.clients.m3ter_objects import Bill
 from connector.errors import NotFound, Rejected
 from connector.models import LinePush

@@ -12,7 +12,7 @@ from connector.bills.ledger import DONE, PARKED, PLANNED, SENDING, Intent
 from connector.bills.plan import AD_HOC, CHARGE_ITEM, NOTHING
 from connector.bills.routing import settled_wish
 from connector.bills.settling import named
-from connector.clients.chargebee import AddedCharge, Invoice, InvoiceLine
+from connector.clients.chargebee_objects import AddedCharge, Invoice, InvoiceLine
 from connector.errors import NotFound, Parked, Rejected, Waiting
 from connector.leases import Held
 from connector.models import BillSnapshot

@@ -14,7 +14,7 @@ from connector.bills.invoices import is_alike, is_ours
 from connector.bills.ledger import DONE, PLANNED, Intent
 from connector.bills.routing import OWN_INVOICE, UNBILLED
 from connector.bills.settling import named
-from connector.clients.chargebee import Invoice, InvoiceLine, MadeCharges, NewCharge
+from connector.clients.chargebee_objects import Invoice, InvoiceLine, MadeCharges, NewCharge
 from connector.errors import Parked
 from connector.leases import Held
 from connector.models import BillSnapshot

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from connector.bills.plan import GIVEN, NOTHING, Charge, PushPlan, line_as_json
 from connector.bills.routing import OWN_INVOICE, UNBILLED
-from connector.clients.chargebee import Invoice
+from connector.clients.chargebee_objects import Invoice
 from connector.database import insert
 from connector.leases import Held
 from connector.models import BillApproval, BillSnapshot, LinePush

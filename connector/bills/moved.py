@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from connector.bills import ledger
 from connector.bills.invoices import is_ours
 from connector.bills.ledger import Intent
-from connector.clients.chargebee import Invoice, InvoiceLine
+from connector.clients.chargebee_objects import Invoice, InvoiceLine
 
 CHARGE_TYPES = ("charge_item_price", "adhoc")
 

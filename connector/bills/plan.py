@@ -30,7 +30,7 @@ from connector.bills.routing import (
     unknown_account,
     unmapped,
 )
-from connector.clients.chargebee import Invoice
+from connector.clients.chargebee_objects import Invoice
 from connector.clients.m3ter_objects import DRAWABLE, Bill, BillLine
 from connector.mappings import kinds
 

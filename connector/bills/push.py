@@ -12,7 +12,7 @@ from connector.bills.lines import content_hash
 from connector.bills.plan import CREDIT, CREDIT_NOTE, GIVEN, NOTHING, PushPlan, plan_push
 from connector.bills.routing import settled_wish
 from connector.bills.settling import named
-from connector.clients.chargebee import Invoice, InvoiceLine
+from connector.clients.chargebee_objects import Invoice, InvoiceLine
 from connector.clients.m3ter_objects import Bill
 from connector.errors import NotFound, OutOfScope, Parked, Waiting
 from connector.mappings import table

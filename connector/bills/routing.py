@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from connector import days
 from connector.account_plans import Current
-from connector.clients.chargebee import Invoice
+from connector.clients.chargebee_objects import Invoice
 from connector.clients.m3ter_objects import Bill, BillLine
 from connector.errors import Cause
 from connector.mappings.charges import CHARGE_WISH

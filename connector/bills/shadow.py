@@ -20,7 +20,7 @@ from connector.bills.comparing import EQUAL, SAME_SUMS, Comparison, Difference, 
 from connector.bills.final import CHARGES, PENDING
 from connector.bills.moved import CHARGE_TYPES
 from connector.bills.plan import GIVEN, PushPlan
-from connector.clients.chargebee import Invoice
+from connector.clients.chargebee_objects import Invoice
 from connector.clients.m3ter_objects import Bill
 from connector.database import insert
 from connector.errors import OutOfScope, Waiting

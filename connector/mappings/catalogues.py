@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
-from connector.clients.chargebee import ItemPrice
+from connector.clients.chargebee_objects import ItemPrice
 from connector.clients.http import Unreadable
 from connector.errors import NotFound, Rejected
 from connector.mappings.kinds import ANY, CHARGE_ENTITIES, COLLECTIONS, ITEM_PRICE, PLAN, SUBSCRIPTION

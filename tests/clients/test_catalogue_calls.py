@@ -8,7 +8,8 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 import responses
 
-from connector.clients.chargebee import ChargebeeClient, Item
+from connector.clients.chargebee import ChargebeeClient
+from connector.clients.chargebee_objects import Item
 from connector.clients.http import Unreadable
 from connector.clients.m3ter import M3terClient
 from connector.clients.m3ter_objects import Aggregation

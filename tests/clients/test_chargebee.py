@@ -13,8 +13,8 @@ import chargebee
 import pytest
 import responses
 
-from connector.clients.chargebee import (
-    ChargebeeClient,
+from connector.clients.chargebee import ChargebeeClient
+from connector.clients.chargebee_objects import (
     CreditLine,
     Customer,
     Invoice,
@@ -600,7 +600,7 @@ def test_several_sites_side_by_side_do_not_meet(make_http, server):
 def test_the_sdk_used_by_others_keeps_its_own_transport(client, monkeypatch):
     calls: list[str] = []
     monkeypatch.setattr(
-        "connector.clients.chargebee._sdk_make_request",
+        "connector.clients.chargebee_api._sdk_make_request",
         lambda request: calls.append(request["url"]) or ({"customer": {"id": "x"}}, {}, 200),
     )
     chargebee.Chargebee(api_key="k", site="other").Customer.retrieve("x")

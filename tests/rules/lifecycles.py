@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from hypothesis import strategies as st
 
-from connector.clients.chargebee import Subscription
+from connector.clients.chargebee_objects import Subscription
 from tests.builders import ADDON, BASIC, JAN, PRO, item, subscription
 
 TERM = timedelta(days=30)

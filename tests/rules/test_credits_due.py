@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connector.balances.due import GROSS, NET, Due, Terms, credits_due, what_is_left
-from connector.clients.chargebee import CreditLine, Invoice, InvoiceCredit, InvoiceLine, LineDiscount
+from connector.clients.chargebee_objects import CreditLine, Invoice, InvoiceCredit, InvoiceLine, LineDiscount
 from tests.builders import invoice, invoice_line
 
 TOP_UP, OTHER = "li_top_up", "li_other"

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connector.account_plans import Current, Interval
-from connector.clients.chargebee import Subscription
+from connector.clients.chargebee_objects import Subscription
 from connector.errors import Parked
 from connector.mappings.plans import PlanChoice, PlanChoices
 from connector.models import ALWAYS

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.clients.chargebee import Item, ItemPrice
+from connector.clients.chargebee_objects import Item, ItemPrice
 from connector.mappings.pairs import Pair
 from connector.setup_catalogue import (
     LINE_ITEM_TYPES,
