@@ -27,12 +27,31 @@ def add_user(services: Services, name: str, role: str) -> None:
         )
 
 
+# Making the console's application, and compiling its templates, would be most of the time of each test.
+_APPS: dict[tuple[object, ...], Flask] = {}
+
+
+def app_of(services: Services) -> Flask:
+    """The application with these services: one that a test before has used, where it was made by the same settings."""
+    named = tuple(
+        getattr(services.settings, name) for name in type(services.settings).model_fields if name != "connections"
+    )
+    key = (*named, *services.connections)
+    if key not in _APPS:
+        _APPS[key] = create_app(services)
+    app = _APPS[key]
+    for one in (app, app.extensions.get("console")):
+        if one is not None:
+            one.extensions["services"] = services
+    return app
+
+
 class Browser:
     """One browser with its cookies; `person` is whoever has logged in."""
 
     def __init__(self, services: Services, app: Flask | None = None, host: str = "127.0.0.1:8080") -> None:
         self.services = services
-        self.client = (app or create_app(services)).test_client()
+        self.client = (app or app_of(services)).test_client()
         self.host = host
         self.token = ""
 

@@ -12,8 +12,7 @@ from connector.mappings.pairs import Pair
 from connector.models import Account, AccountPlan, InboxEvent, Mapping, Sync
 from connector.sandbox import Sandbox, serve
 from connector.services import Services
-from connector.web.app import create_app
-from tests.flows.conftest import CALLS_PRICE, LOGIN, PRO, START, World, catalogue
+from tests.flows.conftest import CALLS_PRICE, LOGIN, PRO, START, World, catalogue, edge
 
 
 @pytest.fixture
@@ -56,7 +55,7 @@ def two(world: World, other: Sandbox, make_services: Callable[..., Services], tm
     for entity, key, price in (("Plan", "pro", PRO), ("Aggregation", "calls", CALLS_PRICE)):
         set_up.add(services, "other", [Pair(entity, ids[key], "ItemPrice", price)], made_by="test")
     other.chargebee.add_webhook_endpoint("http://connector.test/webhooks/other/chargebee", "other", "other")
-    return World(world.box, services, create_app(services).test_client(), world.ids)
+    return World(world.box, services, edge(services), world.ids)
 
 
 def test_one_login_does_not_open_the_other_connection(two: World) -> None:

@@ -15,7 +15,6 @@ from werkzeug.test import TestResponse
 from connector.access import OPERATOR, VIEWER
 from connector.balances import watches
 from connector.models import AuditEntry, BalanceRequest
-from connector.web.app import create_app
 from tests.flows.browser import Browser, add_user, text_of
 from tests.flows.conftest import START, World
 
@@ -39,7 +38,7 @@ class Desk:
         world.forget_calls()
 
     def another_browser(self) -> Browser:
-        browser = Browser(self.world.services, create_app(self.world.services))
+        browser = Browser(self.world.services)
         browser.log_in("olga")
         return browser
 

@@ -18,8 +18,7 @@ from connector.clock import Clock
 from connector.models import AuditEntry, Pause
 from connector.sandbox import Sandbox
 from connector.services import Services
-from connector.web.app import create_app
-from tests.flows.conftest import CALLS_PRICE, PRO, World
+from tests.flows.conftest import CALLS_PRICE, PRO, World, edge
 from tests.flows.dying import put_back, rows
 from tests.flows.test_connections import other, two  # noqa: F401 - fixtures
 
@@ -92,6 +91,8 @@ def test_outage_of_m3ter_pauses_once_and_parks_nothing(world: World, alerts: lis
 
 
 def test_paused_connection_asks_with_one_call_a_minute(world: World) -> None:
+    # With a token from before the outage, as it would be.
+    world.services.connection("default").m3ter.get_plan(world.ids["pro"])
     world.box.faults.order("m3ter", "*", "status", count=MANY, status=503)
     many_sign_ups(world)
     world.work()
@@ -306,7 +307,7 @@ def make_world(
     def make(**environment: str) -> World:
         services = make_services(**environment)
         monkeypatch.setattr("connector.cli.connections.wire", lambda: services)
-        return World(world.box, services, create_app(services).test_client(), world.ids)
+        return World(world.box, services, edge(services), world.ids)
 
     return make
 
