@@ -66,7 +66,9 @@ def _plugin(url: str) -> Any:
     import apprise
 
     # Its log has answers and parts of addresses in it; what is worth knowing is taken from its results.
-    logging.getLogger("apprise").propagate = False
+    its_log = logging.getLogger("apprise")
+    its_log.propagate = False
+    its_log.setLevel(logging.WARNING)
     asset = apprise.AppriseAsset(
         app_id="chargebee-m3ter-connector", app_desc="Connector between Chargebee and m3ter", storage_mode="memory",
         service_timeout=SEND_SECONDS, secure_logging=True,
@@ -88,7 +90,8 @@ def send_all(letters: Sequence[tuple[Destination, Message]]) -> dict[str, str | 
     sending = {threads.submit(_send, where, message): where.name for where, message in letters}
     done, late = wait(sending, timeout=WAIT_SECONDS)
     threads.shutdown(wait=False, cancel_futures=True)
-    return {sending[one]: one.result() for one in done} | {sending[one]: "it took too long" for one in late}
+    came_to = {sending[one]: one.result() for one in done} | {sending[one]: "it took too long" for one in late}
+    return {where.name: came_to[where.name] for where, _ in letters}
 
 
 def _send(where: Destination, message: Message) -> str | None:

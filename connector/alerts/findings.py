@@ -48,7 +48,7 @@ def page(path: str, **filters: str) -> str:
 
 def harmless(text: str) -> str:
     """The text as it may go to a chat: addresses hidden, nothing that mentions somebody, links or steers, bounded in length."""
-    one_line = " ".join(explain.printable(text).split())
+    one_line = explain.printable(" ".join(text.split()))
     plain = _ADDRESS.sub("•••", one_line).translate(_HARMLESS).replace("://", ": //")
     return plain if len(plain) <= LONGEST else f"{plain[:LONGEST]}…"
 
