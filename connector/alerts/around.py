@@ -81,6 +81,8 @@ def find_redis(services: Services) -> Iterator[Finding]:
 
 def find_destinations(services: Services) -> Iterator[Finding]:
     """Destinations of alerts that cannot be reached, told to the others."""
+    if not services.settings.alert_urls:
+        return
     with services.reading() as db:
         failing = db.scalars(select(AlertDestination).where(AlertDestination.tries >= MANY_TRIES)).all()
     for one in failing:

@@ -32,7 +32,9 @@ CONDITIONS = (
         work.find,
     ),
     Condition(
-        ("work_untaken", "events_untaken"), "due work, or events, that nobody takes", work.find_untaken
+        ("work_untaken", "events_untaken"), "due work, or events, that nobody takes", work.find_untaken,
+        # After a stop of the whole connector all is late for a moment.
+        patience=timedelta(minutes=2),
     ),
     Condition(("no_events",), "no event of Chargebee's has come for hours", feeds.find_silence),
     Condition(

@@ -7,7 +7,7 @@ try itself is written down before: whatever keeps crashing, or only seems to fai
 from datetime import datetime, timedelta
 
 import structlog
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from connector import leases
@@ -72,7 +72,10 @@ def tell(services: Services) -> None:
 def _tell(services: Services) -> None:
     now = services.now()
     to_tell = []
-    for where in destinations.of(services.settings):
+    wanted = destinations.of(services.settings)
+    with services.transaction() as db:
+        db.execute(delete(AlertDestination).where(AlertDestination.destination.not_in([one.name for one in wanted])))
+    for where in wanted:
         with services.transaction() as db:
             said = (
                 book.due(db, where.name, where.least, services.settings, now) if _may_try(db, where.name, now) else []

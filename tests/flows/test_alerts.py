@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -21,7 +22,17 @@ from connector.alerts.conditions import CONDITIONS
 from connector.bills import closing
 from connector.cli import main
 from connector.errors import Misconfigured
-from connector.models import Alert, AuditEntry, BalanceWatch, BillComparison, Failure, InboxEvent, Sync
+from connector.models import (
+    Alert,
+    AuditEntry,
+    BalanceWatch,
+    BillComparison,
+    BillSnapshot,
+    Failure,
+    InboxEvent,
+    LinePush,
+    Sync,
+)
 from connector.services import Services
 from tests.flows.browser import Browser, add_user, text_of
 from tests.flows.conftest import UNMAPPED, World
@@ -352,11 +363,18 @@ def test_addresses_are_secrets_in_logs_errors_and_settings(
     assert SECRET not in str(refused.value)
 
 
-def test_everything_that_goes_wrong_is_found(told: World, make_services: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_everything_that_goes_wrong_is_found(
+    told: World, mail: Inbox, make_services: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One world in which all of it goes wrong at once: each condition has its alert."""
     told.sign_up()
     told.settle()
-    settings = {"ALERT_URLS": "", "REDIS_URL": "redis://127.0.0.1:1/0", "SHADOW": "true", "ALERT_WAITING_HOURS": "5"}
+    settings = {
+        "ALERT_URLS": mail.url,
+        "REDIS_URL": "redis://127.0.0.1:1/0",
+        "SHADOW": "true",
+        "ALERT_WAITING_HOURS": "5",
+    }
     now = told.services.now()
     assert told.post("/webhooks/chargebee", b"{") == 400
     with told.services.transaction() as db:
@@ -393,6 +411,22 @@ def test_everything_that_goes_wrong_is_found(told: World, make_services: Make, m
                 ),
             ]
         )  # fmt: skip
+        frozen = BillSnapshot(
+            connection="default", bill_id="f", generation=1, account_id="a", bill_version=1, sha256="", currency="USD",
+            decimals=2, exact_total=Decimal("2234.50"), total_minor=223450, lines=[], status="pushing", created_at=now,
+        )  # fmt: skip
+        db.add(frozen)
+        db.flush()
+        for number, (kind, status, minor) in enumerate(
+            [("charge", "done", 100000), ("charge", "planned", 133450), ("promotional_credit", "planned", 10000)]
+        ):
+            db.add(
+                LinePush(
+                    connection="default", bill_id="f", snapshot_id=frozen.id, position=number, charge_key=str(number),
+                    kind=kind, parts=[], description="", date_from=now, date_to=now, amount_minor=minor, currency="USD",
+                    idempotency_key=str(number), status=status,
+                )
+            )  # fmt: skip
         pauses.pause_by_hand(db, "default", pauses.CHARGEBEE, "moving", now)
         pauses._pause(db, "default", pauses.MONEY, "restored", "an older copy", now, None)
         from connector import catch_up
@@ -421,6 +455,8 @@ def test_everything_that_goes_wrong_is_found(told: World, make_services: Make, m
     urgent = {one.key for one in shown.of_installation(told.services).open if one.severity == rules.URGENT}
     assert {"parked:default:bill:line_doubled", "redis_away:*", "poll_late:default:events"} <= urgent
     assert "parked:default:customer:no_email" not in urgent
+    [doubled] = [one for one in shown.of_installation(told.services).open if one.key.endswith("line_doubled")]
+    assert doubled.text.endswith("; 1,234.50 USD of their bills is not sent yet")
 
 
 def test_a_condition_that_cannot_be_looked_at_neither_ends_its_alerts_nor_silences_others(

@@ -1,12 +1,18 @@
 """When something is said of an alert, and when it is over."""
 
+import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
-from connector.alerts import rules
+from connector import settings
+from connector.alerts import destinations, rules
+from connector.alerts.book import Due
 from connector.alerts.findings import harmless
+from connector.alerts.messages import LONGEST, compose
 from connector.alerts.rules import MORE, NEW, OVER, STILL, URGENT, WARNING, WORSE, Standing, Terms, Told
+from connector.models import Alert
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -94,3 +100,52 @@ def test_what_comes_back_within_a_day_is_counted(resolved_at: datetime | None, e
 )
 def test_what_goes_to_a_chat_neither_mentions_nor_links_nor_names_anybody(text: str, expected: str | None) -> None:
     assert harmless(text) == (text if expected is None else expected)
+
+
+def many(number: int) -> list[Due]:
+    """So many alerts, each of which has a lot to say."""
+    return [
+        Due(
+            Alert(
+                key=f"parked:{one}", severity=URGENT if one == 0 else WARNING, count=1, text=f"{one} {'x' * 200}",
+                next_step="y" * 200, page="/syncs?cause=z", command="connector syncs list", opened_at=NOON, returns=0,
+            ),
+            NEW,
+        )
+        for one in range(number)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("number", "longest"),
+    [
+        pytest.param(1000, 32768, id="no longer than anybody reads"),
+        pytest.param(1000, 900, id="as long as Teams and PagerDuty take"),
+        pytest.param(3, 160, id="a destination that takes next to nothing"),
+    ],
+)
+def test_a_message_is_never_longer_than_its_destination_takes_and_says_how_much_is_left_out(
+    number: int, longest: int
+) -> None:
+    message = compose(many(number), console_url="https://c.example/console", all_over=False, longest=longest)
+    assert len(message.body) <= min(longest, LONGEST)
+    assert message.body.startswith("URGENT: 0 xxx")
+    left = number - len(re.findall("^(URGENT|WARNING): ", message.body, re.MULTILINE))
+    assert message.body.endswith(f"… and {left} more: https://c.example/console/alerts")
+    assert message.title == f"Chargebee-m3ter connector: 1 urgent, {number - 1} warnings"
+
+
+def test_the_addresses_that_the_readme_shows_are_those_that_apprise_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    [listed] = re.findall(r"^```alerts\n(.*?)^```$", readme, re.DOTALL | re.MULTILINE)
+    (tmp_path / "urls").write_text(listed, encoding="utf-8")
+    loaded = settings.load({"ALERT_URLS_FILE": "urls"}, needs_connection=False)
+    found = destinations.of(loaded)
+    assert [(one.name, one.least) for one in found] == [
+        ("mailtos", WARNING), ("slack", WARNING), ("workflows", WARNING), ("pagerduty", URGENT), ("jsons", WARNING),
+    ]  # fmt: skip
+    # Teams and PagerDuty take less than a screen.
+    assert [one.longest < 1024 for one in found] == [False, False, True, True, False]
