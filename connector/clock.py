@@ -10,8 +10,10 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
 from connector import catch_up, inbox, jobs, leases, pauses, polls, syncs
+from connector.alerts import watching as alerts
 from connector.balances import watching
 from connector.bills import approvals, closing
+from connector.clients import heartbeat
 from connector.errors import ConnectorError
 from connector.services import Services
 
@@ -68,6 +70,16 @@ def catch_up_events(services: Services) -> None:
                 jobs.ring(services.redis)
 
 
+def beat(services: Services) -> None:
+    """Tell whoever watches from outside that this clock has come through all its work once more."""
+    url = services.settings.heartbeat_url
+    if url is None:
+        return
+    why = heartbeat.beat(url.get_secret_value())
+    if why is not None:
+        log.warning("the heartbeat was not taken", why=why)
+
+
 def _read_through(services: Services, connection: str, what: str) -> None:
     with services.transaction() as db:
         polls.note(db, connection, what, services.now())
@@ -82,6 +94,10 @@ PERIODIC = (
     Periodic("watch balances", lambda services: services.settings.sweep_seconds, watching.check),
     Periodic("watch closings", lambda services: services.settings.recheck_seconds, closing.watch),
     Periodic("sweep", lambda services: services.settings.sweep_seconds, sweep),
+    # Last, so that they see what the others have just done.
+    Periodic("look closely for alerts", lambda services: services.settings.recheck_seconds, alerts.look_closely),
+    Periodic("alerts", lambda services: services.settings.alert_seconds, alerts.watch),
+    Periodic("heartbeat", lambda services: services.settings.alert_seconds, beat),
 )
 
 

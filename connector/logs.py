@@ -8,7 +8,7 @@ import structlog
 from connector.settings import Settings
 
 # These print bodies, headers or addresses at their finer levels.
-TALKATIVE = ("chargebee", "httpx", "httpcore", "urllib3", "requests", "rq.worker", "rq.queue", "alembic")
+TALKATIVE = ("chargebee", "httpx", "httpcore", "urllib3", "requests", "rq.worker", "rq.queue", "alembic", "apprise")
 
 
 def configure(settings: Settings) -> None:

@@ -212,15 +212,19 @@ class Connection(BaseModel):
     @field_validator("chargebee_api_url", "chargebee_app_url", "m3ter_api_url", "m3ter_console_url")
     @classmethod
     def _safe_url(cls, value: str | None) -> str | None:
-        if value is not None:
-            parts = urlsplit(value)
-            if "@" in parts.netloc:
-                raise ValueError("must not hold a user or password")
-            if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in LOCAL_HOSTS):
-                raise ValueError("must start with https:// (http:// only on this machine)")
-            if not parts.hostname or _is_link_local(parts.hostname):
-                raise ValueError("must name a host of the provider")
-        return value
+        return None if value is None else _web_address(value)
+
+
+def _web_address(value: str) -> str:
+    """The address, if it is one that a secret may be sent to; else ValueError, which does not repeat it."""
+    parts = urlsplit(value)
+    if "@" in parts.netloc:
+        raise ValueError("must not hold a user or password")
+    if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in LOCAL_HOSTS):
+        raise ValueError("must start with https:// (http:// only on this machine)")
+    if not parts.hostname or _is_link_local(parts.hostname):
+        raise ValueError("must name a host")
+    return value
 
 
 def _is_link_local(host: str) -> bool:
@@ -266,6 +270,24 @@ class Settings(BaseModel):
     )
     console_idle_minutes: int = Field(30, ge=1, description="a session that is not used for this long is over")
     console_session_hours: int = Field(12, ge=1, description="a session is over after this, used or not")
+    console_url: str | None = Field(
+        None, description="where people reach the console, for links in alerts; unset: alerts name commands instead"
+    )
+    alert_urls: tuple[Secret, ...] = Field(
+        (),
+        description="where alerts go, as Apprise writes it, separated by blanks; `urgent=` in front: only urgent ones",
+    )
+    alert_seconds: int = Field(60, ge=5, description="the clock looks for what people should hear of this often")
+    alert_remind_hours: int = Field(24, ge=1, description="what still stands is said again after this")
+    alert_resolved: bool = Field(True, description="whether it is said that something is over")
+    alert_silence_hours: int = Field(
+        24, ge=0, description="an alert when no event of Chargebee's has come for so long; 0: never"
+    )
+    alert_pending_minutes: int = Field(10, ge=1, description="an alert when due work is not taken for so long")
+    alert_waiting_hours: int = Field(24, ge=1, description="an alert when a sync has been open and waits for so long")
+    heartbeat_url: Secret | None = Field(
+        None, description="asked for after each look for alerts, so that others notice when the connector is dead"
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least severity that is logged")
     log_format: Literal["json", "text"] = Field("json", description="`json` or `text`")
 
@@ -309,6 +331,35 @@ class Settings(BaseModel):
     def _bare_hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if not all(re.fullmatch(r"[a-z0-9.-]+|[0-9a-f:]*:[0-9a-f:.]*", name) for name in value):
             raise ValueError("must be host names such as connector.internal.example, without port and path")
+        return value
+
+    @field_validator("alert_urls", mode="before")
+    @classmethod
+    def _addresses(cls, value: object) -> object:
+        return value.split() if isinstance(value, str) else value
+
+    @field_validator("alert_urls")
+    @classmethod
+    def _severities(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        # Whether Apprise understands them is asked where they are used: it takes half a second to load.
+        for number, one in enumerate(value, start=1):
+            if not re.fullmatch(r"((warning|urgent)=)?[a-z][a-z0-9+.-]*://\S+", one.get_secret_value(), re.IGNORECASE):
+                raise ValueError(
+                    f"address {number} of {len(value)} should look like slack://… or urgent=pagerduty://…; "
+                    "a blank in it is written %20"
+                )
+        return value
+
+    @field_validator("console_url")
+    @classmethod
+    def _page_for_people(cls, value: str | None) -> str | None:
+        return None if value is None else _web_address(value).rstrip("/")
+
+    @field_validator("heartbeat_url")
+    @classmethod
+    def _pinged(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            _web_address(value.get_secret_value())
         return value
 
     @field_validator("database_url")

@@ -27,7 +27,7 @@ LAYERS = (
     ("timelines",),
     ("plan_changes",),
     ("subscriptions", "bills", "balances"),
-    ("handlers",),
+    ("handlers", "alerts"),
     ("jobs",),
     ("actions",),
     ("clock", "web"),

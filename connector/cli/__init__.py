@@ -2,6 +2,7 @@
 
 import click
 
+from connector.cli.alerts import alerts_group
 from connector.cli.balances import balances_group
 from connector.cli.bills import bills_group
 from connector.cli.connections import connections_group
@@ -25,6 +26,7 @@ def main() -> None:
 
 
 for command in (
+    alerts_group,
     balances_group,
     bills_group,
     clock,

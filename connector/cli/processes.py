@@ -10,6 +10,7 @@ import click
 
 from connector import clock as clocks
 from connector import embedded, jobs, logs, settings
+from connector.alerts import destinations
 from connector.cli.common import output, wire
 from connector.cli.database import upgrade_tables
 from connector.database import make_engine
@@ -64,7 +65,9 @@ def worker(queue: str, burst: bool) -> Any:
 @output
 def clock(once: bool) -> Any:
     """Do all periodic work until stopped: sweep for due work, poll approved bills."""
-    ticking = clocks.Clock(wire())
+    services = wire()
+    destinations.of(services.settings)  # an address of alerts that cannot work is said now, and not when it is needed
+    ticking = clocks.Clock(services)
     if once:
         ticking.tick()
         return {"ticked": True}, "Done."

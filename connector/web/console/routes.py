@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from flask.typing import ResponseReturnValue
 
 from connector.access import ADMIN, OPERATOR, VIEWER
-from connector.web.console import audit_log, connections, events, login, overview, syncs
+from connector.web.console import alerts, audit_log, connections, events, login, overview, syncs
 from connector.web.console.balances import asked, changing, jobs, new, pages, types, watching
 
 
@@ -77,6 +77,9 @@ ROUTES = (
     Route("new_bill_job", "GET", f"{BALANCES}/bill-jobs/new", OPERATOR, jobs.form),
     Route("run_bill_job", "POST", f"{BALANCES}/bill-jobs/new", OPERATOR, jobs.run),
     Route("bill_job", "GET", f"{BALANCES}/bill-jobs/<uuid:job_id>", VIEWER, jobs.show),
+    Route("alerts", "GET", "/alerts", VIEWER, alerts.index, "Alerts"),
+    Route("mute_alert", "POST", "/alerts/mute", OPERATOR, alerts.mute),
+    Route("unmute_alert", "POST", "/alerts/unmute", OPERATOR, alerts.unmute),
     Route("audit", "GET", "/audit", ADMIN, audit_log.index, "Audit log"),
     Route("audit_export", "POST", "/audit/export", ADMIN, audit_log.export),
 )
