@@ -135,7 +135,8 @@ def link(services: Services, name: str, issuer: str, subject: str, who: str) -> 
         if other is not None:
             raise ConnectorError(f"that is {other} already")
 
-    change(services, name, "users link", who, as_there, is_free, **as_there, password_hash=None)
+    said = {"through": issuer, "there": subject}
+    change(services, name, "users link", who, said, is_free, **as_there, password_hash=None)
 
 
 def unlink(services: Services, name: str, password: str, who: str) -> None:

@@ -131,5 +131,3 @@ def accept(services: Services, said: Mapping[str, Any], password: str) -> str:
 def _is_good(services: Services, user: User, said: Mapping[str, Any]) -> bool:
     in_time = services.now().timestamp() < said["until"]
     return in_time and user.enabled and user.issuer is None and user.generation == said["generation"]
-
-

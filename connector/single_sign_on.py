@@ -50,6 +50,12 @@ class Known:
     role: str | None
 
 
+def ways(services: Services) -> frozenset[str | None]:
+    """The providers through which people may be logged in; None among them is a password."""
+    through = [services.openid.issuer] if services.openid else []
+    return frozenset(through if services.settings.oidc_only else [None, *through])
+
+
 def count(services: Services, address: str) -> None:
     """Note one more step of a log-in from this address; raises TooManyTries."""
     if not throttle.count(services.redis, BY_ADDRESS, address, services.now()):
@@ -93,11 +99,10 @@ def log_in(services: Services, claims: Mapping[str, Any], address: str) -> Perso
             user = _mine(db, who) or _new(services, db, who)
             if not user.enabled:
                 raise SignOnRefused("This user is disabled here. An admin can enable it.", "disabled", who.subject)
-            if user.role != who.role:
-                db.execute(
-                    update(User).where(User.id == user.id).values(role=who.role, generation=User.generation + 1)
-                )
-                note(db, PROVIDER, "users set-role", user.name, now, role=who.role, before=user.role)
+            before = user.role
+            if before != who.role:
+                db.execute(update(User).where(User.id == user.id).values(role=who.role, generation=User.generation + 1))
+                note(db, PROVIDER, "users set-role", user.name, now, role=who.role, before=before)
             person = Person(user.id, user.name, who.role, who.issuer)
             db.execute(update(User).where(User.id == user.id).values(logged_in_at=now))
             note(db, person.actor, "console log-in", user.name, now, address=address, through=who.issuer)
@@ -114,9 +119,7 @@ NO_ROLE = (
 
 
 def _mine(db: Session, who: Known) -> User | None:
-    return db.scalar(
-        select(User).where(User.issuer == who.issuer, User.subject == who.subject).with_for_update()
-    )
+    return db.scalar(select(User).where(User.issuer == who.issuer, User.subject == who.subject).with_for_update())
 
 
 def _new(services: Services, db: Session, who: Known) -> User:
@@ -137,7 +140,8 @@ def _new(services: Services, db: Session, who: Known) -> User:
             "name taken", who.subject,
         )  # fmt: skip
     if row is not None:
-        note(db, PROVIDER, "users add", user.name, services.now(), **values)
+        said = {"role": who.role, "through": who.issuer, "there": who.subject}
+        note(db, PROVIDER, "users add", user.name, services.now(), **said)
     return user
 
 

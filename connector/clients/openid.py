@@ -22,7 +22,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, RSAKey, import_key
 
 from connector.clients.http import Http, base_url
-from connector.errors import ConnectorError, Misconfigured, Rejected, Retryable
+from connector.errors import Misconfigured, NotBelieved, Rejected, Retryable
 
 # With a fixed list a token chooses neither to be unsigned nor to be signed with what everybody can read.
 ALGORITHMS = ("RS256", "PS256", "ES256", "ES384")
@@ -36,10 +36,6 @@ MAX_AGE_SECONDS = 600
 MAX_SUBJECT = 255
 
 Key = RSAKey | ECKey
-
-
-class NotBelieved(ConnectorError):
-    """What the provider sent does not prove who somebody is; the text is for the log, and quotes nothing of it."""
 
 
 @dataclass(frozen=True)
@@ -176,7 +172,9 @@ class OpenIdClient:
     def _read_document(self) -> _Found:
         document = self._read("discovery", get_well_known_url(self.issuer, external=True))
         if document.get("issuer") != self.issuer:
-            raise Misconfigured("OIDC_ISSUER is not what the provider calls itself; it has to be the same to the letter")
+            raise Misconfigured(
+                "OIDC_ISSUER is not what the provider calls itself; it has to be the same to the letter"
+            )
         ways = document.get("token_endpoint_auth_methods_supported") or ["client_secret_basic"]
         return _Found(
             authorization=_endpoint(document, "authorization_endpoint"),
