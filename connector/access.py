@@ -174,15 +174,23 @@ def change(
     services: Services, name: str, action: str, who: str, detail: dict[str, Any], guard: Guard | None = None,
     **values: Any,
 ) -> None:  # fmt: skip
-    """Change the user's row, end all sessions of the user, and keep who did it; raises ConnectorError for no user."""
+    """Change the user's row, end all sessions of the user, and keep who did it.
+
+    Raises ConnectorError where there is no such user, and where somebody else changes the same user at the same moment.
+    """
     with services.transaction() as db:
-        user = db.scalar(select(User).where(User.name == name.lower()).with_for_update())
+        user = db.scalar(select(User).where(User.name == name.lower()))
         if user is None:
             raise ConnectorError(f"there is no user {name.lower()}")
         if guard is not None:
             guard(db, user)
-        db.execute(update(User).where(User.id == user.id).values(generation=User.generation + 1, **values))
-        note(db, who, action, user.name, services.now(), **detail)
+        before = {"before": user.role} if "role" in values else {}
+        # What the guard has looked at is what is changed: anything in between has raised the generation.
+        seen = (User.id == user.id, User.generation == user.generation)
+        changed = update(User).where(*seen).values(generation=User.generation + 1, **values).returning(User.id)
+        if db.scalar(changed) is None:
+            raise ConnectorError(f"somebody else has just changed {user.name}: look again")
+        note(db, who, action, user.name, services.now(), **detail, **before)
 
 
 def _hashed(name: str, password: str) -> str:

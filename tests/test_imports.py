@@ -150,6 +150,18 @@ def _called(call: ast.Call) -> str:
     return function.id if isinstance(function, ast.Name) else ""
 
 
+def test_entries_of_the_audit_log_are_only_ever_added():
+    users = {
+        module
+        for module, tree in MODULES.items()
+        if module != "connector.models"
+        and any(isinstance(node, ast.Name) and node.id == "AuditEntry" for node in ast.walk(tree))
+    }
+    assert users == {"connector.audit"}
+    called = {_called(node) for node in ast.walk(MODULES["connector.audit"]) if isinstance(node, ast.Call)}
+    assert called & {"update", "delete", "merge", "execute", "text"} == set()
+
+
 def test_only_the_clients_speak_http():
     # The demo plays the people at the two consoles, from outside.
     assert importers("requests", "urllib3", "http", "httpx", "chargebee") - {"sandbox"} == {"clients", "demo"}

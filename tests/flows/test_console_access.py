@@ -426,6 +426,12 @@ def test_every_address_of_the_application_stands_in_the_table_of_routes(people: 
     assert all(route.role in (None, *ROLES) for route in ROUTES)
 
 
+def test_beside_the_console_there_are_webhooks_and_health_alone(people: World) -> None:
+    """No dashboard of the queue, nor anything else that somebody forgot."""
+    served = {rule.rule.split("/")[1] for rule in create_app(people.services).url_map.iter_rules()}
+    assert served == {"webhooks", "health"}
+
+
 def test_address_that_is_not_in_the_table_is_not_there(people: World) -> None:
     app = create_app(people.services)
     console_of(app).add_url_rule("/forgotten", "forgotten", lambda: "secrets")
@@ -527,6 +533,10 @@ def whole(services: Services) -> dict[str, list[Any]]:
         pytest.param("/syncs/9223372036854775808", 404, id="more than any row"),
         pytest.param("/syncs/-1", 404, id="below zero"),
         pytest.param("/syncs/1%20OR%201=1", 404, id="no number"),
+        pytest.param("/users/0", 404, id="user zero"),
+        pytest.param("/users/1'--", 404, id="no number of a user"),
+        pytest.param("/invitation/x.y.z", 409, id="a link that nobody signed"),
+        pytest.param("/invitation/%00%F0%9F%92%A5", 409, id="a link that is no text of ours"),
         pytest.param("/syncs?before=0", 400, id="a page before row zero"),
         pytest.param("/syncs?before=9223372036854775808", 400, id="a page before more than any row"),
         pytest.param("/syncs?before=" + "9" * 5000, 400, id="a page before a very long number"),

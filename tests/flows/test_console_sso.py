@@ -13,7 +13,7 @@ import pytest
 import requests
 from authlib.common.encoding import urlsafe_b64encode
 from flask import Flask
-from sqlalchemy import select
+from sqlalchemy import select, update
 from werkzeug.test import TestResponse
 
 from connector import access, single_sign_on
@@ -70,9 +70,12 @@ class House:
         visit.come_back()
         return visit
 
-    def users(self) -> list[tuple[str, str, bool, str | None]]:
+    def listed(self) -> list[User]:
         with self.services.reading() as db:
-            return [(one.name, one.role, one.enabled, one.subject) for one in access.listed(db)]
+            return access.listed(db)
+
+    def users(self) -> list[tuple[str, str, bool, str | None]]:
+        return [(one.name, one.role, one.enabled, one.subject) for one in self.listed()]
 
     def entries(self, action: str) -> list[AuditEntry]:
         with self.services.reading() as db:
@@ -392,6 +395,23 @@ def test_name_of_another_user_is_not_taken_over_and_an_admin_ties_the_two(house:
     access.unlink(house.services, "ada", "another horse battery", "test")
     assert house.browser().log_in("ada", "another horse battery").status_code == 303
     assert house.log_in().answer.status_code == 403
+
+
+def test_what_the_provider_says_is_only_ever_text(house: House) -> None:
+    canary = "<script>alert('canary')</script>`<b>"
+    house.provider.person |= {"sub": canary, "preferred_username": canary, "email": "ada@x.example"}
+    add_user(house.services, "ada@x.example", VIEWER)
+    refused = house.log_in()
+    with house.services.transaction() as db:
+        db.execute(update(User).values(name="another"))
+    browser = house.log_in().browser
+    [row] = [one for one in house.listed() if one.subject == canary]
+    pages = [browser.get(path) for path in ("/users", f"/users/{row.id}", "/audit")]
+    assert [page.status_code for page in pages] == [200, 200, 200]
+    for page in (refused.answer, *pages):
+        assert "<script" not in page.text
+        assert "<b>" not in page.text
+    assert "alert('canary')" in text_of(pages[1])
 
 
 def test_somebody_else_with_the_same_name_is_somebody_else(house: House) -> None:
