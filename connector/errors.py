@@ -50,6 +50,10 @@ class Uncertain(Retryable):
     """We cannot tell whether it happened: ask before sending again."""
 
 
+class NotBelieved(ConnectorError):
+    """What came does not prove what it says; the text is for the log, and quotes nothing of it."""
+
+
 @dataclass(frozen=True)
 class Cause:
     """Why a sync stopped, for a person: a stable code, a sentence, and what to do next."""

@@ -693,10 +693,14 @@ class User(Base):
     """A person who may log in to the console, and what they may do there."""
 
     __tablename__ = "users"
-    __table_args__ = (UniqueConstraint("name"),)
+    __table_args__ = (UniqueConstraint("name"), UniqueConstraint("issuer", "subject"))
 
     name: Mapped[str]
-    password_hash: Mapped[str]
+    # None for whoever logs in through a provider, or has not chosen a password yet.
+    password_hash: Mapped[str | None]
+    # The OpenID provider that they log in through, and who they are there; both or none.
+    issuer: Mapped[str | None]
+    subject: Mapped[str | None]
     # viewer, operator or admin.
     role: Mapped[str]
     enabled: Mapped[bool]

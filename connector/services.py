@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from redis import Redis
 from sqlalchemy import Engine
@@ -21,6 +22,12 @@ from connector.database import insert
 from connector.errors import Misconfigured
 from connector.models import Installation
 from connector.settings import Connection, Settings
+
+if TYPE_CHECKING:
+    from connector.clients.openid import OpenIdClient
+
+# Where an OpenID provider sends people back to, below the console's address.
+CALLBACK = "/login/callback"
 
 
 @dataclass(frozen=True)
@@ -49,6 +56,8 @@ class Services:
     now: Callable[[], datetime] = utc_now
     chance: random.Random = field(default_factory=random.SystemRandom)
     sleep: Callable[[int], None] = time.sleep
+    # Whom people log in through, where that is set up.
+    openid: "OpenIdClient | None" = None
 
     def transaction(self) -> AbstractContextManager[Session]:
         """A short transaction, committed at the end of its block; never open across a call to a provider."""
@@ -104,6 +113,31 @@ def build(
         now=now,
         chance=chance or random.SystemRandom(),
         sleep=sleep,
+        openid=_provider(settings, now) if settings.oidc_issuer else None,
+    )
+
+
+def _provider(settings: Settings, now: Callable[[], datetime]) -> "OpenIdClient":
+    # Only a console with single sign-on needs it: what checks signatures takes time to load.
+    from connector.clients import openid
+
+    issuer, client_id, secret = settings.oidc_issuer, settings.oidc_client_id, settings.oidc_client_secret
+    if issuer is None or client_id is None or secret is None or settings.console_url is None:
+        raise Misconfigured("OIDC_ISSUER, OIDC_CLIENT_ID, OIDC_CLIENT_SECRET and CONSOLE_URL go together")
+    return openid.OpenIdClient(
+        Http(
+            connect_timeout=openid.CONNECT_SECONDS,
+            total_timeout=openid.TOTAL_SECONDS,
+            max_bytes=openid.MAX_BYTES,
+            attempts=1,
+        ),
+        name=settings.oidc_name,
+        issuer=issuer,
+        client_id=client_id,
+        client_secret=secret.get_secret_value(),
+        redirect_uri=settings.console_url.rstrip("/") + CALLBACK,
+        scopes=settings.oidc_scopes,
+        now=now,
     )
 
 

@@ -268,11 +268,11 @@ class Settings(BaseModel):
     console_proxies: int = Field(
         0, ge=0, le=5, description="proxies in front whose word on a client's address is taken, for limiting log-ins"
     )
+    console_url: str | None = Field(
+        None, description="public address of the console, e.g. https://connector-admin.example.com/console"
+    )
     console_idle_minutes: int = Field(30, ge=1, description="a session that is not used for this long is over")
     console_session_hours: int = Field(12, ge=1, description="a session is over after this, used or not")
-    console_url: str | None = Field(
-        None, description="where people reach the console, for links in alerts; unset: alerts name commands instead"
-    )
     alert_urls: tuple[Secret, ...] = Field(
         (),
         description="where alerts go, as Apprise writes it, separated by blanks; `urgent=` in front: only urgent ones",
@@ -288,6 +288,18 @@ class Settings(BaseModel):
     heartbeat_url: Secret | None = Field(
         None, description="asked for after each look for alerts, so that others notice when the connector is dead"
     )
+    oidc_issuer: str | None = Field(
+        None, description="who people log in through, by OpenID Connect; unset: by password alone"
+    )
+    oidc_client_id: str | None = Field(None, min_length=1, description="how the provider knows the console")
+    oidc_client_secret: Secret | None = Field(None, description="what it shares with the provider")
+    oidc_name: str = Field("single sign-on", min_length=1, max_length=40, description="what pages call the provider")
+    oidc_scopes: str = Field("openid profile email", description="what the provider is asked for, space separated")
+    oidc_role_claim: str = Field("groups", min_length=1, description="the claim of the ID token that decides on roles")
+    oidc_admins: tuple[str, ...] = Field((), description="values of the claim that make an admin, comma separated")
+    oidc_operators: tuple[str, ...] = Field((), description="values that make an operator")
+    oidc_viewers: tuple[str, ...] = Field((), description="values that make a viewer")
+    oidc_only: bool = Field(False, description="nobody logs in by password")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least severity that is logged")
     log_format: Literal["json", "text"] = Field("json", description="`json` or `text`")
 
@@ -350,16 +362,39 @@ class Settings(BaseModel):
                 )
         return value
 
-    @field_validator("console_url")
-    @classmethod
-    def _page_for_people(cls, value: str | None) -> str | None:
-        return None if value is None else _web_address(value).rstrip("/")
-
     @field_validator("heartbeat_url")
     @classmethod
     def _pinged(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None:
             _web_address(value.get_secret_value())
+        return value
+
+    @field_validator("console_url", "oidc_issuer")
+    @classmethod
+    def _plain_address(cls, value: str | None) -> str | None:
+        if value is not None and (
+            urlsplit(_web_address(value)).query or urlsplit(value).fragment or not value.isprintable()
+        ):
+            raise ValueError("must be an address without ? and #")
+        return value
+
+    @field_validator("console_url")
+    @classmethod
+    def _without_end(cls, value: str | None) -> str | None:
+        return value.rstrip("/") if value else value
+
+    @field_validator("oidc_admins", "oidc_operators", "oidc_viewers", mode="before")
+    @classmethod
+    def _claim_values(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return [one.strip() for one in value.split(",") if one.strip()]
+
+    @field_validator("oidc_scopes")
+    @classmethod
+    def _asks_for_identity(cls, value: str) -> str:
+        if "openid" not in value.split():
+            raise ValueError("must hold openid, without which there is no ID token")
         return value
 
     @field_validator("database_url")
@@ -392,6 +427,16 @@ class Settings(BaseModel):
             raise ValueError("CONSOLE_PLAIN_HTTP: only while CONSOLE_HOSTS is unset or names nothing but this machine")
         return self
 
+    @model_validator(mode="after")
+    def _people_come_back(self) -> "Settings":
+        if self.oidc_only and self.oidc_issuer is None:
+            raise ValueError("OIDC_ONLY: without OIDC_ISSUER nobody could log in at all")
+        if self.oidc_issuer is not None and self.console_url is not None:
+            host = urlsplit(self.console_url).hostname
+            if host not in (self.console_hosts or LOCAL_HOSTS):
+                raise ValueError("CONSOLE_URL: its host must be one of CONSOLE_HOSTS, else nobody comes back from OIDC")
+        return self
+
 
 def load(environ: Mapping[str, str] | None = None, *, needs_connection: bool = True) -> Settings:
     """The settings of this process; raises Misconfigured with every wrong or missing name at once."""
@@ -411,6 +456,7 @@ def load(environ: Mapping[str, str] | None = None, *, needs_connection: bool = T
             "CHARGEBEE_SITE, CHARGEBEE_API_KEY, M3TER_ORG_ID, M3TER_API_KEY, M3TER_API_SECRET: no connection is configured"
         )
     problems += _order_of_times(values)
+    problems += _half_sign_on(values)
     for name, connection in connections.items():
         problems += _half_credentials(name, connection)
     try:
@@ -444,6 +490,26 @@ def _order_of_times(values: Mapping[str, Any]) -> list[str]:
     if times["lease_seconds"] <= times["job_deadline_seconds"] + 4 * times["http_timeout_seconds"]:
         return ["LEASE_SECONDS must be more than JOB_DEADLINE_SECONDS and four times HTTP_TIMEOUT_SECONDS together"]
     return []
+
+
+# What single sign-on needs whole, and what says who gets which role.
+SIGN_ON = ("oidc_issuer", "oidc_client_id", "oidc_client_secret")
+SIGN_ON_ROLES = ("oidc_admins", "oidc_operators", "oidc_viewers")
+
+
+def _half_sign_on(values: Mapping[str, Any]) -> list[str]:
+    has_roles = any(values.get(name) for name in SIGN_ON_ROLES)
+    if not any(values.get(name) for name in SIGN_ON):
+        alone = [name.upper() for name in SIGN_ON_ROLES if values.get(name)]
+        return [f"{', '.join(alone)}: of no use without {', '.join(SIGN_ON).upper()}"] if alone else []
+    problems = []
+    if not all(values.get(name) for name in SIGN_ON):
+        problems.append(f"{', '.join(SIGN_ON).upper()} go together: set all of them or none")
+    if not has_roles:
+        problems.append(f"{', '.join(SIGN_ON_ROLES).upper()}: set at least one of them, else nobody gets in")
+    if not values.get("console_url"):
+        problems.append("CONSOLE_URL is missing: the provider sends people back to it")
+    return problems
 
 
 # What is of use only together.

@@ -21,7 +21,7 @@ LAYERS = (
     ("clients", "logs", "audit", "inbox", "polls", "migrations"),
     ("services", "days", "transfers"),
     ("mirror", "pauses", "access", "explain", "links"),
-    ("syncs", "leases", "catch_up"),
+    ("syncs", "leases", "catch_up", "people", "single_sign_on"),
     ("mappings", "scope", "lookup", "overview"),
     ("catalogue", "setup_catalogue", "account_plans", "customers"),
     ("timelines",),
@@ -126,7 +126,7 @@ def test_the_receiver_loads_nothing_of_the_console():
 
 
 def test_only_services_builds_clients():
-    assert _callers("ChargebeeClient", "M3terClient", "Http") == {"connector.services"}
+    assert _callers("ChargebeeClient", "M3terClient", "OpenIdClient", "Http") == {"connector.services"}
 
 
 def test_only_the_chargebee_client_opens_the_way_to_chargebee():
@@ -154,9 +154,25 @@ def _called(call: ast.Call) -> str:
     return function.id if isinstance(function, ast.Name) else ""
 
 
+def test_entries_of_the_audit_log_are_only_ever_added():
+    users = {
+        module
+        for module, tree in MODULES.items()
+        if module != "connector.models"
+        and any(isinstance(node, ast.Name) and node.id == "AuditEntry" for node in ast.walk(tree))
+    }
+    assert users == {"connector.audit"}
+    called = {_called(node) for node in ast.walk(MODULES["connector.audit"]) if isinstance(node, ast.Call)}
+    assert called & {"update", "delete", "merge", "execute", "text"} == set()
+
+
 def test_only_the_clients_speak_http():
     # The demo plays the people at the two consoles, from outside.
     assert importers("requests", "urllib3", "http", "httpx", "chargebee") - {"sandbox"} == {"clients", "demo"}
+
+
+def test_only_the_client_of_openid_reads_tokens():
+    assert importers("authlib", "joserfc") == {"clients"}
 
 
 def test_nobody_uses_the_official_m3ter_sdk():

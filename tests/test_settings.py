@@ -199,6 +199,47 @@ def test_user_name_that_basic_auth_cannot_carry_is_refused():
     assert fault == "CHARGEBEE_WEBHOOK_USERNAME: basic auth cannot carry a colon in a user name"
 
 
+SIGN_ON = {
+    "CONSOLE_URL": "https://console.example.com/console", "CONSOLE_HOSTS": "console.example.com",
+    "OIDC_ISSUER": "https://id.example.com/realms/x/", "OIDC_CLIENT_ID": "connector", "OIDC_CLIENT_SECRET": "s",
+    "OIDC_ADMINS": "admins, owners,", "OIDC_VIEWERS": "",
+}  # fmt: skip
+
+
+def test_single_sign_on_that_is_whole_is_taken():
+    loaded = load(**SIGN_ON)
+    assert (loaded.oidc_issuer, loaded.oidc_admins, loaded.oidc_viewers) == (
+        "https://id.example.com/realms/x/", ("admins", "owners"), (),
+    )  # fmt: skip
+    assert "s" not in repr(loaded.oidc_client_secret).replace("SecretStr", "")
+
+
+@pytest.mark.parametrize(
+    ("changed", "fault"),
+    [
+        pytest.param({"OIDC_CLIENT_SECRET": ""}, "OIDC_ISSUER, OIDC_CLIENT_ID, OIDC_CLIENT_SECRET go together", id="half"),
+        pytest.param({"OIDC_ADMINS": ""}, "OIDC_ADMINS, OIDC_OPERATORS, OIDC_VIEWERS: set at least one", id="no role"),
+        pytest.param({"CONSOLE_URL": ""}, "CONSOLE_URL is missing", id="no way back"),
+        pytest.param({"CONSOLE_HOSTS": ""}, "CONSOLE_URL: its host must be one of CONSOLE_HOSTS", id="a way back to nowhere"),
+        pytest.param({"OIDC_SCOPES": "email"}, "OIDC_SCOPES: must hold openid", id="no ID token asked for"),
+        pytest.param({"OIDC_ISSUER": "http://id.example.com"}, "OIDC_ISSUER: must start with https", id="no TLS"),
+        pytest.param({"OIDC_ISSUER": "https://169.254.169.254"}, "OIDC_ISSUER: must name a host", id="the cloud's own"),
+        pytest.param({"CONSOLE_URL": "https://console.example.com/?x"}, "CONSOLE_URL: must be an address", id="a query"),
+        pytest.param(dict.fromkeys(("OIDC_ISSUER", "OIDC_CLIENT_ID", "OIDC_CLIENT_SECRET"), ""),
+                     "OIDC_ADMINS: of no use without OIDC_ISSUER", id="roles alone"),
+    ],
+)  # fmt: skip
+def test_single_sign_on_that_cannot_work_is_refused(changed: dict[str, str], fault: str):
+    [found] = faults(**(SIGN_ON | changed))
+    assert found.startswith(fault)
+
+
+def test_passwords_are_not_turned_off_where_nothing_else_lets_people_in():
+    [found] = faults(OIDC_ONLY="true")
+    assert found.startswith("OIDC_ONLY: without OIDC_ISSUER")
+    assert load(OIDC_ONLY="false").oidc_only is False
+
+
 SECRETS = ["chargebee_webhook_username", "chargebee_webhook_password", "m3ter_webhook_secret", "chargebee_api_key"]
 
 

@@ -5,10 +5,11 @@ from typing import Any, TextIO
 import click
 from rich.table import Table
 
-from connector import access, audit
+from connector import access, audit, people
 from connector.cli.common import output, table, wire
 from connector.errors import ConnectorError
 from connector.explain import moment
+from connector.services import Services
 
 
 @click.group("users")
@@ -58,6 +59,7 @@ def list_users() -> Any:
                 "name": user.name,
                 "role": user.role,
                 "enabled": user.enabled,
+                "logs_in_by": people.way_in(user),
                 "created_at": user.created_at.isoformat(),
                 "logged_in_at": user.logged_in_at.isoformat() if user.logged_in_at else None,
             }
@@ -65,12 +67,13 @@ def list_users() -> Any:
         ]
         text: Table = table(
             "Users",
-            ["name", "role", "enabled", "created", "last log-in"],
+            ["name", "role", "enabled", "logs in by", "created", "last log-in"],
             [
                 [
                     user.name,
                     user.role,
                     "yes" if user.enabled else "no",
+                    people.way_in(user),
                     moment(user.created_at),
                     moment(user.logged_in_at),
                 ]
@@ -96,8 +99,10 @@ def set_password(name: str, password_file: TextIO | None) -> Any:
 @output
 def set_role(name: str, role: str) -> Any:
     """Give a user another role; all sessions of the user end."""
-    access.set_role(wire(needs_connection=False), name, role, audit.actor())
-    return {"name": name.lower(), "role": role}, f"{name.lower()} is {role} now; all sessions have ended."
+    services = wire(needs_connection=False)
+    access.set_role(services, name, role, audit.actor())
+    said = f"{name.lower()} is {role} now; all sessions have ended."
+    return {"name": name.lower(), "role": role}, said + _without_admin(services)
 
 
 @users_group.command("disable")
@@ -105,8 +110,16 @@ def set_role(name: str, role: str) -> Any:
 @output
 def disable_user(name: str) -> Any:
     """Let a user log in no longer; all sessions of the user end at once."""
-    access.enable(wire(needs_connection=False), name, False, audit.actor())
-    return {"name": name.lower(), "enabled": False}, f"{name.lower()} may log in no longer; all sessions have ended."
+    services = wire(needs_connection=False)
+    access.enable(services, name, False, audit.actor())
+    said = f"{name.lower()} may log in no longer; all sessions have ended."
+    return {"name": name.lower(), "enabled": False}, said + _without_admin(services)
+
+
+def _without_admin(services: Services) -> str:
+    """A warning, where this was the last: the console itself never goes so far."""
+    with services.reading() as db:
+        return "" if access.has_admin(db) else "\nNow there is no admin who can log in: make one, or enable one."
 
 
 @users_group.command("enable")
@@ -116,3 +129,36 @@ def enable_user(name: str) -> Any:
     """Let a disabled user log in again."""
     access.enable(wire(needs_connection=False), name, True, audit.actor())
     return {"name": name.lower(), "enabled": True}, f"{name.lower()} may log in again."
+
+
+@users_group.command("end-sessions")
+@click.argument("name")
+@output
+def end_sessions(name: str) -> Any:
+    """Log a user out, in all browsers; they may log in again."""
+    access.end_sessions(wire(needs_connection=False), name, audit.actor())
+    return {"name": name.lower()}, f"{name.lower()} is logged out, in all browsers."
+
+
+@users_group.command("link")
+@click.argument("name")
+@click.option("--subject", required=True, help="Who they are at the provider: `sub` in its ID tokens.")
+@output
+def link_user(name: str, subject: str) -> Any:
+    """Let a user log in through the OpenID provider from now on; their password is forgotten, all sessions end."""
+    services = wire(needs_connection=False)
+    if services.openid is None:
+        raise ConnectorError("there is no provider: OIDC_ISSUER is not set")
+    access.link(services, name, services.openid.issuer, subject, audit.actor())
+    said = {"name": name.lower(), "issuer": services.openid.issuer, "subject": subject}
+    return said, f"{name.lower()} logs in through {services.openid.name} from now on."
+
+
+@users_group.command("unlink")
+@click.argument("name")
+@password_option
+@output
+def unlink_user(name: str, password_file: TextIO | None) -> Any:
+    """Let a user log in by a password from now on, and no longer through the provider; all sessions end."""
+    access.unlink(wire(needs_connection=False), name, _password(password_file), audit.actor())
+    return {"name": name.lower()}, f"{name.lower()} logs in by this password from now on."

@@ -1,7 +1,9 @@
 """Users of the console at the command line: made without a password among the arguments, and every change is kept."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -89,7 +91,7 @@ def test_user_is_disabled_enabled_and_given_another_role_and_password(world: Wor
         ("users add", "ada", {"role": "admin"}),
         ("users disable", "ada", {}),
         ("users enable", "ada", {}),
-        ("users set-role", "ada", {"role": "viewer"}),
+        ("users set-role", "ada", {"role": "viewer", "before": "admin"}),
         ("users set-password", "ada", {}),
     ]
     assert "password" not in json.dumps([one[2] for one in kept])
@@ -104,3 +106,26 @@ def test_user_who_is_not_there_is_said(run: Any, words: tuple[str, ...]) -> None
 def test_no_command_takes_a_password_as_an_argument() -> None:
     for command in main.commands["users"].commands.values():  # type: ignore[attr-defined]
         assert not [one for one in command.params if "password" in str(one.name) and one.name != "password_file"]
+
+
+def test_last_admin_may_be_disabled_here_and_it_is_said(world: World, run: Any) -> None:
+    words = ("--password-file", "-")
+    run("add", "ada", "--role", "admin", *words, typed=PASSWORD)
+    run("add", "bob", "--role", "admin", *words, typed=PASSWORD)
+    assert "no admin" not in run("disable", "bob").output
+    assert "Now there is no admin who can log in" in run("set-role", "ada", "--role", "viewer").output
+
+
+def test_user_is_tied_to_the_provider_and_parted_again(world: World, run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    run("add", "ada", "--role", "admin", "--password-file", "-", typed=PASSWORD)
+    run("add", "bob", "--role", "admin", "--password-file", "-", typed=PASSWORD)
+    assert run("link", "ada", "--subject", "u-1").stderr == "Error: there is no provider: OIDC_ISSUER is not set\n"
+    provider = SimpleNamespace(issuer="https://id.example", name="Example Login")
+    monkeypatch.setattr("connector.cli.users.wire", lambda **_: replace(world.services, openid=provider))
+    assert run("link", "ada", "--subject", "u-1").exit_code == 0
+    assert run("link", "bob", "--subject", "u-1").stderr == "Error: that is ada already\n"
+    listed = json.loads(run("list", "--json").stdout)["users"]
+    assert [one["logs_in_by"] for one in listed] == ["single sign-on", "password"]
+    assert run("unlink", "ada", "--password-file", "-", typed="another long password").exit_code == 0
+    assert Browser(world.services).log_in("ada", "another long password").status_code == 303
+    assert run("end-sessions", "ada").exit_code == 0

@@ -13,7 +13,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import IntegerConverter, Map
 
-from connector import access, audit
+from connector import access, audit, single_sign_on
 from connector.errors import ConnectorError, Parked, Waiting
 from connector.services import Services
 from connector.web import mount
@@ -115,6 +115,7 @@ def _resumed() -> access.Person | None:
             now,
             idle=timedelta(minutes=wired.settings.console_idle_minutes),
             life=timedelta(hours=wired.settings.console_session_hours),
+            ways=single_sign_on.ways(wired),
         )
     g.person = found
     if found is not None and now.timestamp() - session["seen"] >= SEEN_SECONDS:
@@ -123,6 +124,8 @@ def _resumed() -> access.Person | None:
 
 
 def _has_users() -> bool:
+    if services().openid is not None:
+        return True
     with services().reading() as db:
         return access.is_open(db)
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from flask.typing import ResponseReturnValue
 
 from connector.access import ADMIN, OPERATOR, VIEWER
-from connector.web.console import alerts, audit_log, connections, events, login, overview, syncs
+from connector.services import CALLBACK
+from connector.web.console import alerts, audit_log, connections, events, login, overview, sign_on, syncs, users
 from connector.web.console.balances import asked, changing, jobs, new, pages, types, watching
 
 
@@ -32,6 +33,13 @@ BALANCE = f"{BALANCES}/<uuid:balance_id>"
 ROUTES = (
     Route("login", "GET", "/login", None, login.show),
     Route("log_in", "POST", "/login", None, login.log_in),
+    # What comes back to the second is bound to the browser that began it, by a cookie of its own.
+    Route("sign_on", "GET", "/login/provider", None, sign_on.start),
+    Route("sign_on_back", "GET", CALLBACK, None, sign_on.come_back),
+    Route("invitation", "GET", "/invitation/<token>", None, login.invitation),
+    Route("accept_invitation", "POST", "/invitation/<token>", None, login.accept),
+    Route("own_password", "GET", "/password", VIEWER, login.own_password),
+    Route("set_own_password", "POST", "/password", VIEWER, login.set_own_password),
     Route("log_out", "POST", "/logout", VIEWER, login.log_out),
     Route("overview", "GET", "/", VIEWER, overview.show, "Overview"),
     Route("syncs", "GET", "/syncs", VIEWER, syncs.index, "Syncs"),
@@ -80,6 +88,15 @@ ROUTES = (
     Route("alerts", "GET", "/alerts", VIEWER, alerts.index, "Alerts"),
     Route("mute_alert", "POST", "/alerts/mute", OPERATOR, alerts.mute),
     Route("unmute_alert", "POST", "/alerts/unmute", OPERATOR, alerts.unmute),
+    Route("users", "GET", "/users", ADMIN, users.index, "Users"),
+    Route("new_user", "GET", "/users/new", ADMIN, users.new),
+    Route("add_user", "POST", "/users/new", ADMIN, users.add),
+    Route("user", "GET", "/users/<row:user_id>", ADMIN, users.show),
+    Route("set_user_role", "POST", "/users/<row:user_id>/role", ADMIN, users.set_role),
+    Route("enable_user", "POST", "/users/<row:user_id>/enable", ADMIN, users.enable),
+    Route("disable_user", "POST", "/users/<row:user_id>/disable", ADMIN, users.disable),
+    Route("end_user_sessions", "POST", "/users/<row:user_id>/sessions", ADMIN, users.end_sessions),
+    Route("invite_user", "POST", "/users/<row:user_id>/invitation", ADMIN, users.invite),
     Route("audit", "GET", "/audit", ADMIN, audit_log.index, "Audit log"),
     Route("audit_export", "POST", "/audit/export", ADMIN, audit_log.export),
 )
