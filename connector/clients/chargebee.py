@@ -582,6 +582,15 @@ class ChargebeeClient:
         rows = self._all("ItemPrice.list", self._sdk.ItemPrice.list, "item_price", filters)
         return [ItemPrice.from_json(raw) for raw in rows]
 
+    def active_item_prices(self) -> Iterator[ItemPrice]:
+        """Every item price that is neither archived nor deleted; pages are asked for as they are read.
+
+        Chargebee API: Item prices > List item prices
+        """
+        filters = {"status": {"is": "active"}, "limit": PAGE_SIZE}
+        rows = self._all("ItemPrice.list", self._sdk.ItemPrice.list, "item_price", filters)
+        return map(ItemPrice.from_json, rows)
+
     def retrieve_item(self, item_id: str) -> Item:
         """The item.
 
