@@ -38,13 +38,15 @@ class Unmapped:
         return not (self.prices or self.lines or self.metrics or self.bills.held)
 
 
-def look(services: Services, connection: str, *, sync_id: int | None = None) -> Unmapped:
+def look(
+    services: Services, connection: str, *, sync_id: int | None = None, catalogues: Candidates | None = None
+) -> Unmapped:
     """All that is unmapped, or only what one sync waits for; where something waits comes first.
 
-    Both catalogues are read, and the bills that wait, in a bounded number of calls.
+    Both catalogues are read unless they are given, and the bills that wait, in a bounded number of calls.
     """
     connected = services.connection(connection)
-    catalogues = candidates.read(connected)
+    catalogues = catalogues or candidates.read(connected)
     with services.reading() as db:
         choices = plan_choices(db, connection)
         held = waiting.prices(db, connection, choices, sync_id=sync_id)

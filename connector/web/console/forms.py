@@ -63,7 +63,12 @@ def wanted(name: str, allowed: Collection[str] | None = None) -> str | None:
 
 def before() -> int | None:
     """The row that a page of a list ends before."""
-    found = request.args.get("before", "")
+    return row("before")
+
+
+def row(name: str) -> int | None:
+    """The number of a row, from the address; None when it is not there, 400 when it cannot be one."""
+    found = request.args.get(name, "")
     if not found:
         return None
     if not (found.isascii() and found.isdigit()) or not 0 < int(found[:20]) <= MAX_ROW:
