@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from collections.abc import Mapping as Table
 from dataclasses import dataclass
 
@@ -52,7 +52,11 @@ class Line:
 
 def from_csv(text: str) -> list[Pair]:
     """The pairs in a CSV with a header line; raises BadMapping naming each line and column that is wrong."""
-    lines = read_lines(text)
+    return taken(read_lines(text))
+
+
+def taken(lines: Sequence[Line]) -> list[Pair]:
+    """The pairs of these lines; raises BadMapping naming each line and column that is wrong."""
     refuse([said(one.number, column, fault) for one in lines for column, fault in one.faults])
     return [one.pair for one in lines if one.pair is not None]
 

@@ -14,6 +14,7 @@ from connector.mappings.kinds import (
     NOT_METERED,
     PLAN,
     PLAN_ENTITIES,
+    SUBSCRIPTION,
     TABLES,
 )
 from connector.models import ALWAYS, Mapping
@@ -83,11 +84,16 @@ def day_or_time(when: datetime) -> str:
 
 
 def topic(pair: Pair) -> tuple[Any, ...]:
-    """What a mapping says something about: another that says the same of it is a repeat, any other a correction."""
+    """What a mapping says something about: another that says the same of it is a repeat, any other a correction.
+
+    `table.on_topic` is the same in SQL.
+    """
     if pair.m3ter_entity in PLAN_ENTITIES:
         return (PLAN, pair.external_table, pair.external_id, pair.customer_id, pair.valid_from)
     if pair.m3ter_entity in CHARGE_ENTITIES:
-        return (pair.m3ter_entity, pair.external_table, pair.m3ter_id, pair.currency)
+        return (pair.m3ter_entity, pair.m3ter_id, pair.currency)
+    if pair.external_table == SUBSCRIPTION:
+        return (pair.m3ter_entity, pair.external_table, pair.m3ter_id)
     return (pair.m3ter_entity, pair.external_table, pair.external_id)
 
 

@@ -82,10 +82,9 @@ def _number(db: Session, wanted: Any) -> Count:
 
 
 def _is_peoples(connection: str) -> ColumnElement[bool]:
-    return and_(
-        Mapping.connection == connection,
-        or_(Mapping.m3ter_entity.in_(SET_UP_ENTITIES), Mapping.made_by != OWN_ROW),
-    )
+    """As `files.is_peoples`, so that no index has to be left for the many rows that only the connector makes."""
+    accounts = and_(Mapping.m3ter_entity == "Account", Mapping.made_by != OWN_ROW)
+    return and_(Mapping.connection == connection, or_(Mapping.m3ter_entity.in_(SET_UP_ENTITIES), accounts))
 
 
 def _is_own(connection: str, kind: str) -> ColumnElement[bool]:

@@ -25,17 +25,17 @@ class OpenPrice:
 
 @dataclass(frozen=True)
 class Unmapped:
-    """What is not mapped: item prices, bill lines by what they come from, and metrics of m3ter's that no line has had yet."""
+    """What is not mapped: item prices, bill lines by what they come from, and metrics of m3ter's that no line has had yet.
+
+    `subscriptions` is how many are parked in all, of which the oldest `waiting.MOST_SYNCS` stand with their item prices.
+    """
 
     prices: tuple[OpenPrice, ...]
     lines: tuple[WaitingLines, ...]
     metrics: tuple[Source, ...]
     bills: HeldBills
+    subscriptions: int
     catalogues: Candidates
-
-    @property
-    def is_empty(self) -> bool:
-        return not (self.prices or self.lines or self.metrics or self.bills.held)
 
 
 def look(
@@ -50,6 +50,7 @@ def look(
     with services.reading() as db:
         choices = plan_choices(db, connection)
         held = waiting.prices(db, connection, choices, sync_id=sync_id)
+        parked = waiting.number_of_subscriptions(db, connection)
     said = waiting.charge_prices(services, connection)
     bills = waiting.bills(services, connection, sync_id=sync_id)
     families = connected.settings.scope_item_families
@@ -67,6 +68,7 @@ def look(
         lines=tuple(lines),
         metrics=tuple(_metrics(catalogues, said, lines)) if sync_id is None else (),
         bills=bills,
+        subscriptions=parked,
         catalogues=catalogues,
     )
 
@@ -113,6 +115,7 @@ def as_json(found: Unmapped) -> dict[str, Any]:
             }
             for one in found.metrics
         ],
+        "subscriptions_waiting": found.subscriptions,
         "bills": {
             "waiting": found.bills.held, "not_read": found.bills.not_read,
             "totals": {currency: str(amount) for currency, amount in waiting.totals(found.bills.bills).items()},

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from connector import money
@@ -196,23 +196,33 @@ def freed(held: Iterable[HeldBill], before: Prices, after: Prices) -> list[HeldB
 def prices(
     db: Session, connection: str, choices: PlanChoices, *, sync_id: int | None = None
 ) -> dict[str, WaitingPrice]:
-    """The parked subscriptions by each of their item prices of which nothing is said, the oldest first."""
-    wish = plan_wish("")
-    wanted = [
-        Sync.connection == connection, Sync.kind == "subscription", Sync.status.in_(HELD), Sync.wakes_on.startswith(wish),
-        *(() if sync_id is None else (Sync.id == sync_id,)),
-    ]  # fmt: skip
+    """The oldest parked subscriptions by each of their item prices of which nothing is said, or just that of one sync."""
+    wanted = _parked_subscriptions(connection)
+    if sync_id is not None:
+        wanted.append(Sync.id == sync_id)
     rows = db.scalars(select(Sync).where(*wanted).order_by(Sync.id).limit(MOST_SYNCS)).all()
     items = _items(db, connection, [row.subject for row in rows])
     found: dict[str, WaitingPrice] = {}
     for row in rows:
-        named = str(row.wakes_on).removeprefix(wish)
+        named = str(row.wakes_on).removeprefix(plan_wish(""))
         others = [price for price in items.get(row.subject, ()) if price not in choices.of_price]
         for price in dict.fromkeys((named, *others)):
             one = found.setdefault(price, WaitingPrice())
             one.syncs.append(row.id)
             one.subscriptions.append(row.subject)
     return found
+
+
+def number_of_subscriptions(db: Session, connection: str) -> int:
+    """How many subscriptions are parked for an item price; only the oldest `MOST_SYNCS` are gone through."""
+    return db.scalar(select(func.count()).select_from(Sync).where(*_parked_subscriptions(connection))) or 0
+
+
+def _parked_subscriptions(connection: str) -> list[ColumnElement[bool]]:
+    return [
+        Sync.connection == connection, Sync.kind == "subscription", Sync.status.in_(HELD),
+        Sync.wakes_on.startswith(plan_wish(""), autoescape=True),
+    ]  # fmt: skip
 
 
 def _items(db: Session, connection: str, subscription_ids: Sequence[str]) -> dict[str, list[str]]:

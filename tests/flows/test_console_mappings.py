@@ -7,13 +7,16 @@ import json
 import re
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from sqlalchemy import select
 from werkzeug.test import TestResponse
 
 from connector.access import ADMIN, OPERATOR, VIEWER
+from connector.cli import main
 from connector.mappings.files import COLUMNS
 from connector.models import AuditEntry, Mapping
 from connector.remapping import rows
@@ -107,14 +110,17 @@ def test_parked_subscription_leads_to_its_price_and_goes_on_once_that_is_mapped(
     assert link in page.text
     page = browser.get(f"{PAGE}/unmapped?sync={parked.id}")
     assert list(keys(page)) == [UNMAPPED]
-    assert set(offered(page, UNMAPPED)) == {rows.NOT_METERED_CHOICE, *(people.ids[one] for one in ("pro", "scale", "beta"))}
+    assert set(offered(page, UNMAPPED)) == {
+        rows.NOT_METERED_CHOICE,
+        *(people.ids[one] for one in ("pro", "scale", "beta")),
+    }
     shown = choose(browser, page, {UNMAPPED: people.ids["beta"]}, sync=str(parked.id))
-    assert "2 subscription syncs that waited go on by themselves" in text_of(shown)
+    assert "2 subscription syncs that stand still are tried again by themselves" in text_of(shown)
     assert UNMAPPED not in {external_id for _, _, external_id in said(people)}
     answer = press(browser, shown)
     assert (answer.status_code, answer.headers["Location"]) == (303, f"/console/syncs/{parked.id}")
     page = browser.get(f"/syncs/{parked.id}")
-    assert "1 mapping saved; 2 syncs go on by themselves." in text_of(page)
+    assert "1 mapping saved; 2 syncs are tried again now." in text_of(page)
     assert "Map this price" not in text_of(page)
     people.work()
     assert people.sync("subscription", "sub-1").status == people.sync("subscription", "sub-2").status == "succeeded"
@@ -140,7 +146,7 @@ def test_parked_bill_shows_its_money_and_is_pushed_once_its_lines_are_mapped(peo
     assert set(offered(page, "STANDING_CHARGE")) == {rows.AD_HOC_CHOICE, CALLS_PRICE, FEE_PRICE}
     people.forget_calls()
     shown = choose(browser, page, {"STANDING_CHARGE": FEE_PRICE})
-    assert "1 bill sync that waited goes on by itself" in text_of(shown)
+    assert "1 bill sync that stands still is tried again by itself" in text_of(shown)
     assert "Of 1 bill that waits for a mapping, 1 would have every line mapped: 35.10\xa0USD ." in text_of(shown)
     assert len(people.calls("m3ter")) + len(people.calls("chargebee")) < 10
     assert press(browser, shown).status_code == 303
@@ -169,7 +175,7 @@ def test_bill_of_nobodys_account_leads_to_the_form_that_names_its_customer(peopl
     assert 'id="fault-external_id"' in wrong.text
     people.chargebee.create_customer(id="their-id", company="Theirs", email="t@example.test")
     shown = browser.post(f"{PAGE}/new", typed | {"external_id": "their-id"})
-    assert "1 bill sync that waited goes on by itself" in text_of(shown)
+    assert "1 bill sync that stands still is tried again by itself" in text_of(shown)
     assert press(browser, shown).status_code == 303
     assert ("Account", account["id"], "their-id") in said(people)
 
@@ -256,7 +262,9 @@ def test_change_of_somebody_else_is_shown_and_never_overwritten_unseen(people: W
 # What has been metered
 
 
-def test_another_plan_for_what_is_metered_names_the_account_plans_and_has_to_be_meant(people: World, as_person: Any) -> None:
+def test_another_plan_for_what_is_metered_names_the_account_plans_and_has_to_be_meant(
+    people: World, as_person: Any
+) -> None:
     people.sign_up()
     people.settle()
     browser = as_person("otto")
@@ -280,7 +288,10 @@ def test_another_plan_for_what_is_metered_names_the_account_plans_and_has_to_be_
     assert "This speaks against it" not in text_of(dated)
     assert press(browser, dated).status_code == 303
     people.work()
-    assert [(plan, start[:10]) for plan, start, _ in people.periods()] == [("pro", "2026-01-01"), ("scale", "2026-02-01")]
+    assert [(plan, start[:10]) for plan, start, _ in people.periods()] == [
+        ("pro", "2026-01-01"),
+        ("scale", "2026-02-01"),
+    ]
     gone = choose(browser, browser.get(f"{PAGE}/edit"), {SCALE: rows.REMOVE_CHOICE})
     assert press(browser, gone, reason="not sold").status_code == 303
     assert SCALE not in {external_id for _, _, external_id in said(people)}
@@ -300,7 +311,11 @@ def test_file_with_an_error_says_its_line_and_column_and_changes_nothing(people:
     browser.get(f"{PAGE}/import")
     for line, column, why in (
         (f"Plan,{people.ids['pro']},ItemPrice,{PRO},,,tomorrow,", "valid_from", "'tomorrow' is neither a day"),
-        (f"Plan,{people.ids['pro']},ItemPrice,no-such-price,,,,", "external_id", "Chargebee has no item price of this id"),
+        (
+            f"Plan,{people.ids['pro']},ItemPrice,no-such-price,,,,",
+            "external_id",
+            "Chargebee has no item price of this id",
+        ),
         (f"Plan,,ItemPrice,{PRO},,,,", "m3ter_id", "The cell is empty"),
     ):
         text = f"{head}\n{good}\n{line}\n"
@@ -342,7 +357,7 @@ def test_file_is_shown_applied_and_exported_again_the_same(people: World, as_per
     shown = browser.post(f"{PAGE}/import", {"text": out.getvalue(), "rest": "remove"})
     read = text_of(shown)
     assert "Save 4 mappings?" in read
-    assert [one for one in re.findall(r"<td>(add|change|remove)", shown.text)] == ["change", "add", "remove", "remove"]
+    assert re.findall(r"<td>(add|change|remove)", shown.text) == ["change", "add", "remove", "remove"]
     assert "change line 3" in read
     assert press(browser, shown, reason="the new catalogue").status_code == 303
     again = browser.get(f"{PAGE}/mappings.csv").text
@@ -350,6 +365,51 @@ def test_file_is_shown_applied_and_exported_again_the_same(people: World, as_per
     browser.get(f"{PAGE}/import")
     nothing = browser.post(f"{PAGE}/import", {"text": again, "rest": "remove"})
     assert "All 4 rows say what is mapped already" in text_of(nothing)
+
+
+# The same at the command line
+
+
+def test_commands_say_what_waits_and_what_a_change_would_do(
+    people: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("connector.cli.mappings.wire", lambda: people.services)
+
+    def run(*words: str) -> Any:
+        result = CliRunner().invoke(main, ["mappings", *words, "--json"])
+        return json.loads(result.stdout) | {"exit_status": result.exit_code}
+
+    people.sign_up(items=(PRO,))
+    people.sign_up("other", "sub-2", items=(UNMAPPED,))
+    people.settle()
+    people.renew()
+    people.bill({"lineItemType": "STANDING_CHARGE", "aggregationId": None, "subtotal": "20.1"})
+    people.poll()
+    found = run("unmapped")
+    assert [(one["item_price_id"], one["subscriptions"]) for one in found["item_prices"]] == [(UNMAPPED, ["sub-2"])]
+    [lines] = found["lines"]
+    assert (lines["m3ter_id"], lines["amount"], lines["bills_total"], lines["currency"]) == (
+        "STANDING_CHARGE", "20.10", "20.10", "USD",
+    )  # fmt: skip
+    assert found["bills"]["totals"] == {"USD": "20.10"}
+    text = CliRunner().invoke(main, ["mappings", "unmapped"]).stdout
+    assert "1 bill(s) wait for a mapping; 20.10 USD wait on them." in text
+    before = said(people)
+    fee = ("LineItemType", "STANDING_CHARGE", "ItemPrice", FEE_PRICE)
+    impact = run("add", *fee, "--impact")
+    assert (impact["money_freed"], impact["goes_on"], impact["exit_status"]) == ({"USD": "20.10"}, {"bill": 1}, 0)
+    assert run("add", "LineItemType", "STANDING_CHARGE", "ItemPrice", PRO, "--impact")["exit_status"] == 1
+    moved = run("remove", "Plan", people.ids["pro"], "ItemPrice", PRO, "--reason", "x", "--impact")
+    assert [(one["subscription"], one["after"]) for one in moved["account_plans"]] == [("sub-1", [])]
+    assert len(moved["against"]) == 1
+    file = tmp_path / "mappings.csv"
+    file.write_text(f"m3ter_entity,m3ter_id,external_table,external_id\n{','.join(fee)}\n")
+    refused = run("import", str(file), "--remove-rest", "--reason", "anew")
+    assert (refused["exit_status"], "--rewrite" in refused["error"]) == (1, True)
+    assert run("import", str(file), "--remove-rest")["exit_status"] == 1
+    assert said(people) == before
+    assert run("import", str(file), "--remove-rest", "--reason", "anew", "--rewrite")["changed"] == 5
+    assert {(one, two, three) for one, two, _, three in [fee]} == said(people)
 
 
 # Looking
@@ -375,7 +435,11 @@ def test_viewer_sees_all_of_it_and_has_no_forms(people: World, as_person: Any) -
     assert "There is none like this" in text_of(viewer.get("/mappings?kind=subscriptions&about=sub-9"))
     assert SUPPORT in text_of(viewer.get("/mappings?about=support&kind=item prices"))
     assert CALLS_PRICE not in text_of(viewer.get("/mappings?about=support"))
-    assert viewer.get("/mappings/other/unmapped").status_code == viewer.get("/mappings/other/mappings.csv").status_code == 404
+    assert (
+        viewer.get("/mappings/other/unmapped").status_code
+        == viewer.get("/mappings/other/mappings.csv").status_code
+        == 404
+    )
 
 
 def test_provider_that_is_away_leaves_a_page_on_which_ids_can_be_typed(people: World, as_person: Any) -> None:

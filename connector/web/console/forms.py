@@ -2,7 +2,7 @@
 
 import hmac
 import secrets
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -51,6 +51,12 @@ def choice(name: str, allowed: Collection[str]) -> str:
     if found not in allowed:
         abort(400)
     return found
+
+
+def one_of(name: str, allowed: Sequence[str]) -> str:
+    """A hidden field that is one of these; the first where it is not."""
+    found = request.form.get(name, "")
+    return found if found in allowed else allowed[0]
 
 
 def wanted(name: str, allowed: Collection[str] | None = None) -> str | None:

@@ -19,6 +19,8 @@ from connector.web.console.mappings import options, pages
 # How many syncs are queued at once; the clock queues the rest.
 QUEUED_AT_ONCE = 500
 MOST_MOVES = 100
+# The pages from which somebody can come.
+PAGES = ("unmapped", "edit_mappings", "new_mapping", "import_mappings")
 
 
 def choose(name: str) -> ResponseReturnValue:
@@ -33,7 +35,7 @@ def choose(name: str) -> ResponseReturnValue:
         abort(400)
     if not wishes:
         flash("Nothing was chosen that is not so already.", "warning")
-        return redirect(url_for("unmapped", name=name, sync=_sync()), 303)
+        return redirect(_came_from(name), 303)
     return confirm(name, wishes)
 
 
@@ -41,6 +43,11 @@ def _sync() -> int | None:
     """The sync that somebody came from."""
     said = request.form.get("sync", "")
     return int(said) if said.isascii() and said.isdigit() and 0 < int(said[:20]) <= forms.MAX_ROW else None
+
+
+def _came_from(name: str) -> str:
+    """The page that the form was on."""
+    return url_for(forms.one_of("from", PAGES), name=name, sync=_sync())
 
 
 def confirm(
@@ -58,6 +65,7 @@ def confirm(
     page = render_template(
         "mappings/confirm.html", name=name, found=found, wanted=rows.to_text(wishes), changed=changed, fault=fault,
         names=options.names(catalogues, pairs) | options.plan_names(catalogues), sync_id=_sync(),
+        came_from=forms.one_of("from", PAGES), back=_came_from(name),
         moves=found.moves[:MOST_MOVES], ticked=request.form.get("meant") == "yes",
         reason=request.form.get("reason", "")[: forms.MAX_TEXT],
     )  # fmt: skip
@@ -87,12 +95,8 @@ def save(name: str) -> ResponseReturnValue:
     except saving.Outdated:
         return confirm(name, wishes, changed=True)
     number, go_on = len(found.changes), len(woken)
-    said = f"{number} mapping{'' if number == 1 else 's'} saved; "
-    flash(
-        said
-        + (f"{go_on} sync{' goes' if go_on == 1 else 's go'} on by themselves." if go_on else "no sync had waited."),
-        "good",
-    )
+    tried = f"{go_on} sync{' is' if go_on == 1 else 's are'} tried again now" if go_on else "no sync had waited"
+    flash(f"{number} mapping{'' if number == 1 else 's'} saved; {tried}.", "good")
     actions.queue(services(), woken[:QUEUED_AT_ONCE])
     return redirect(pages.back(name, _sync()), 303)
 

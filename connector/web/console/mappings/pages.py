@@ -77,7 +77,7 @@ def show_unmapped(name: str) -> ResponseReturnValue:
         "mappings/unmapped.html", name=name, found=found, prices=prices[:CHOICE_ROWS], lines=lines[:CHOICE_ROWS],
         metrics=metrics[:CHOICE_ROWS], more=sum(max(0, len(one) - CHOICE_ROWS) for one in (prices, lines, metrics)),
         used=[one for one in chooser.used.values() if one.is_long], sync_id=sync_id, totals=waiting.totals(found.bills.bills),
-        chosen={"about": about} if about else {},
+        chosen={"about": about} if about else {}, most_syncs=waiting.MOST_SYNCS,
     )  # fmt: skip
 
 
