@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from sqlalchemy.orm import Session
 
 from connector import money
-from connector.errors import ConnectorError
 from connector.mappings import table
 from connector.mappings.files import COLUMNS, Line, cells_of, is_peoples, of_cells
 from connector.mappings.kinds import AD_HOC, ANY, CHARGE_ENTITIES, ITEM_PRICE, NOT_METERED, PLAN, PLAN_ENTITIES
@@ -126,7 +125,7 @@ def _wish(carried: object) -> Wish:
 def _list(text: str) -> list[object]:
     try:
         found = money.parse_json(text)
-    except (ValueError, RecursionError, ConnectorError) as error:
+    except (ValueError, RecursionError) as error:
         raise BadMapping("the form is out of date") from error
     if not isinstance(found, list) or len(found) > MOST_ROWS:
         raise BadMapping(f"more than {MOST_ROWS} rows at once are for `connector mappings import`")
