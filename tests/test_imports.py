@@ -27,7 +27,7 @@ LAYERS = (
     ("timelines",),
     ("plan_changes",),
     ("subscriptions", "bills", "balances"),
-    ("handlers", "alerts"),
+    ("handlers", "alerts", "remapping"),
     ("jobs",),
     ("actions",),
     ("clock", "web"),

@@ -96,9 +96,9 @@ def charge_price(line: BillLine, currency: str, prices: Mapping[tuple[str, str, 
     return None
 
 
-def unmapped(bill: Bill, line: BillLine) -> Problem:
-    """That nobody has said what a line becomes, with the mapping that would."""
-    entity, m3ter_id = next(
+def source(line: BillLine) -> tuple[str, str]:
+    """The m3ter entity, and its id, that a person would best map so that the line and those like it become a charge."""
+    return next(
         (entity, found)
         for entity, found in (
             ("Aggregation", line.aggregation_id),
@@ -107,6 +107,11 @@ def unmapped(bill: Bill, line: BillLine) -> Problem:
         )
         if found
     )
+
+
+def unmapped(bill: Bill, line: BillLine) -> Problem:
+    """That nobody has said what a line becomes, with the mapping that would."""
+    entity, m3ter_id = source(line)
     return Problem(
         Cause(
             "unmapped_line",

@@ -7,13 +7,17 @@ from typing import Any
 
 import click
 
-from connector import audit, jobs, syncs
+from connector import actions, audit, jobs, syncs
 from connector.cli.common import connection_option, output, table, wire
+from connector.errors import BadInput
 from connector.mappings import files, pull, set_up
 from connector.mappings.kinds import ANY
-from connector.mappings.pairs import Pair, read_moment
+from connector.mappings.pairs import Pair, read_moment, refuse
 from connector.mappings.table import listed
 from connector.models import ALWAYS
+from connector.remapping import proposals, rows, saving, unmapped, waiting
+from connector.remapping.proposals import Proposal
+from connector.remapping.rows import Wish
 from connector.services import Services
 
 # How many syncs a command queues itself; the clock queues the rest.
@@ -49,6 +53,60 @@ def _as_json(pair: Pair) -> dict[str, Any]:
     return asdict(pair) | times
 
 
+@mappings_group.command("unmapped")
+@click.option("--sync", "sync_id", type=int, metavar="ID", help="Only what this sync waits for.")
+@connection_option
+@output
+def list_unmapped(sync_id: int | None, connection: str) -> Any:
+    """List what is not mapped yet, with the subscriptions and the money that wait for it."""
+    found = unmapped.look(wire(), connection, sync_id=sync_id)
+    prices = [
+        [one.item_price_id, one.price.currency_code if one.price else None, len(one.waiting.syncs)]
+        for one in found.prices
+    ]
+    lines = [
+        [one.source.entity, one.source.m3ter_id, ", ".join(one.descriptions[:3]), f"{one.amount} {one.source.currency}",
+         f"{one.whole} {one.source.currency}", len(one.bills)]
+        for one in found.lines
+    ]  # fmt: skip
+    metrics = [
+        [one.entity, one.m3ter_id, found.catalogues.name_of(one.entity, one.m3ter_id), one.currency]
+        for one in found.metrics
+    ]
+    text: list[Any] = []
+    if lines:
+        columns = ["m3ter", "id", "lines", "theirs", "their bills", "bills"]
+        text.append(table("Bill lines", columns, lines))
+    if prices:
+        text.append(table("Item prices", ["item price", "currency", "subscriptions waiting"], prices))
+    if metrics:
+        text.append(table("Metrics that no bill line has had yet", ["m3ter", "id", "name", "currency"], metrics))
+    text += _about_bills(found)
+    return unmapped.as_json(found), text or "Everything is mapped."
+
+
+def _about_bills(found: unmapped.Unmapped) -> list[str]:
+    """What waits in all, and what could not be asked."""
+    said = []
+    if found.bills.held:
+        sums = [f"{amount} {currency}" for currency, amount in waiting.totals(found.bills.bills).items()]
+        said.append(
+            f"{found.bills.held} bill(s) wait for a mapping; {' and '.join(sums) or 'nothing known'} wait on them."
+        )
+    if found.bills.not_read:
+        said.append(f"Of {found.bills.not_read} of them the amounts are not known: only so many are read at once.")
+    said += [f"{bill}: {why}" for bill, why in found.bills.unread]
+    said += [f"{provider} cannot be asked now: {why}" for provider, why in found.catalogues.away.items()]
+    if found.bills.away:
+        said.append(f"m3ter cannot be asked for bills now: {found.bills.away}")
+    return said + [f"Longer than what was read: {one}." for one in found.catalogues.cut]
+
+
+impact_option = click.option(
+    "--impact", is_flag=True, help="Change nothing; say what it would change and set going, and what speaks against it."
+)
+
+
 def _named(command: Callable[..., Any]) -> Callable[..., Any]:
     """Adds the four words and two options that say which mapping is meant."""
     for decorate in (
@@ -70,6 +128,7 @@ def _named(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--rewrite", is_flag=True, help="Also change, from the beginning, the plan of what has been metered.")
 @click.option("--unchecked", is_flag=True, help="Do not compare with the two live catalogues.")
 @click.option("--dry-run", is_flag=True, help="Check only, change nothing.")
+@impact_option
 @connection_option
 @output
 def add_mapping(
@@ -84,6 +143,7 @@ def add_mapping(
     rewrite: bool,
     unchecked: bool,
     dry_run: bool,
+    impact: bool,
     connection: str,
 ) -> Any:
     """Map M3TER_ENTITY M3TER_ID to EXTERNAL_TABLE EXTERNAL_ID; what waited for it goes on.
@@ -104,7 +164,9 @@ def add_mapping(
         read_moment(valid_from) if valid_from else ALWAYS,
         read_moment(until) if until else None,
     )  # fmt: skip
-    return _apply(connection, [pair], "mappings add", check=not unchecked, rewrite=rewrite, dry_run=dry_run)
+    return _apply(
+        connection, [pair], "mappings add", check=not unchecked, rewrite=rewrite, dry_run=dry_run, impact=impact
+    )
 
 
 @mappings_group.command("remove")
@@ -112,6 +174,7 @@ def add_mapping(
 @click.option("--reason", required=True, help="Why it goes; kept in the audit log.")
 @click.option("--rewrite", is_flag=True, help="Also where plans of what has been metered stand under it.")
 @click.option("--dry-run", is_flag=True, help="Check only, change nothing.")
+@impact_option
 @connection_option
 @output
 def remove_mapping(
@@ -124,12 +187,15 @@ def remove_mapping(
     reason: str,
     rewrite: bool,
     dry_run: bool,
+    impact: bool,
     connection: str,
 ) -> Any:
     """Take away a mapping that a person made, here and in m3ter."""
     services = wire()
     first = read_moment(valid_from) if valid_from else ALWAYS
     pair = Pair(m3ter_entity, m3ter_id, external_table, external_id, customer_id=customer, valid_from=first)
+    if impact:
+        return _shown(services, connection, [Wish(pair, gone=True)])
     woken = set_up.remove(services, connection, pair, rewrite=rewrite, dry_run=dry_run)
     document = {"mapping": str(pair), "removed": not dry_run, "woken": woken}
     if dry_run:
@@ -142,13 +208,32 @@ def remove_mapping(
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--rewrite", is_flag=True, help="Also change, from the beginning, the plan of what has been metered.")
 @click.option("--unchecked", is_flag=True, help="Do not compare with the two live catalogues.")
+@click.option("--remove-rest", is_flag=True, help="Also take away what people mapped and the file does not have.")
+@click.option("--reason", help="Why that goes; kept in the audit log. Needed with --remove-rest.")
 @click.option("--dry-run", is_flag=True, help="Check only, change nothing.")
+@impact_option
 @connection_option
 @output
-def import_mappings(file: Path, rewrite: bool, unchecked: bool, dry_run: bool, connection: str) -> Any:
+def import_mappings(
+    file: Path,
+    rewrite: bool,
+    unchecked: bool,
+    remove_rest: bool,
+    reason: str | None,
+    dry_run: bool,
+    impact: bool,
+    connection: str,
+) -> Any:
     """Set up the mappings of a CSV file, all or none; `config/mappings.example.csv` shows the columns."""
-    pairs = files.from_csv(file.read_text(encoding="utf-8"))
-    return _apply(connection, pairs, "mappings import", check=not unchecked, rewrite=rewrite, dry_run=dry_run)
+    lines = files.read_lines(file.read_text(encoding="utf-8"))
+    pairs = files.taken(lines)
+    if remove_rest:
+        if unchecked or not (reason or dry_run or impact):
+            raise BadInput("--remove-rest needs a --reason, and goes with no --unchecked")
+        return _replace(connection, rows.of_file(lines), reason, rewrite=rewrite, dry_run=dry_run, impact=impact)
+    return _apply(
+        connection, pairs, "mappings import", check=not unchecked, rewrite=rewrite, dry_run=dry_run, impact=impact
+    )
 
 
 @mappings_group.command("export")
@@ -224,8 +309,12 @@ def _in_m3ter(one: Any) -> str:
     return f"{one.id}: {one.m3ter_entity} {one.m3ter_id} → {one.external_table} {one.external_id}"
 
 
-def _apply(connection: str, pairs: list[Pair], action: str, *, check: bool, rewrite: bool, dry_run: bool) -> Any:
+def _apply(
+    connection: str, pairs: list[Pair], action: str, *, check: bool, rewrite: bool, dry_run: bool, impact: bool
+) -> Any:
     services = wire()
+    if impact:
+        return _shown(services, connection, [Wish(pair) for pair in pairs])
     who = audit.actor()
     woken = set_up.add(services, connection, pairs, made_by=who, check=check, rewrite=rewrite, dry_run=dry_run)
     document = {"mapped": 0 if dry_run else len(pairs), "checked": len(pairs), "woken": woken}
@@ -233,6 +322,58 @@ def _apply(connection: str, pairs: list[Pair], action: str, *, check: bool, rewr
         return document, f"{len(pairs)} mapping(s) are right; nothing was changed."
     _note_and_ring(services, connection, [str(pair) for pair in pairs], action, woken)
     return document, f"{len(pairs)} mapping(s) set up{_go_on(woken)}"
+
+
+def _replace(
+    connection: str, wishes: list[Wish], reason: str | None, *, rewrite: bool, dry_run: bool, impact: bool
+) -> Any:
+    """Make people's mappings what the file says, and nothing else."""
+    services = wire()
+    with services.reading() as db:
+        wishes = wishes + rows.rest(db, connection, wishes)
+    if impact:
+        return _shown(services, connection, wishes)
+    found = proposals.propose(services, connection, wishes)
+    refuse([_fault(one, fault) for one in found.faulty for fault in one.faults])
+    refuse([] if rewrite else found.against)
+    counts = ", ".join(f"{found.counts[what]} to {what}" for what in ("add", "change", "remove"))
+    document = {"changed": 0, "counts": dict(found.counts), "woken": list[int]()}
+    if dry_run:
+        return document, f"{counts}; nothing was changed."
+    woken = saving.save(services, found, who=audit.actor(), reason=reason)
+    actions.queue(services, woken[:QUEUED_AT_ONCE])
+    return document | {"changed": len(found.changes), "woken": woken}, f"{counts}: done{_go_on(woken)}"
+
+
+def _fault(change: proposals.Change, fault: proposals.Fault) -> str:
+    column, text = fault
+    return (
+        f"{change.pair}: {text}" if change.line is None else files.said(change.line, column, f"{change.pair}: {text}")
+    )
+
+
+def _shown(services: Services, connection: str, wishes: list[Wish]) -> Any:
+    """What these rows would do; exits with 1 where one cannot be."""
+    found = proposals.propose(services, connection, wishes)
+    faults = [f"Wrong: {_fault(one, fault)}" for one in found.faulty for fault in one.faults]
+    against = [f"Against it, unless --rewrite says that it is meant: {one}" for one in found.against]
+    said = [*_impact(found), *against, *faults] or ["Nothing would change."]
+    return proposals.as_json(found) | {"exit_status": 1 if faults else 0}, "\n".join(said)
+
+
+def _impact(found: Proposal) -> list[str]:
+    """What a change would do, sentence by sentence."""
+    said = [f"  {one.what}: {one.before or 'nothing'} → {one.after or 'nothing'}" for one in found.changes]
+    said += [f"{number} {kind} sync(s) that stand still would be tried again." for kind, number in found.goes_on]
+    if found.held.held:
+        sums = "".join(f", {amount} {currency}" for currency, amount in found.freed.totals)
+        said.append(
+            f"Of {found.held.held} waiting bill(s), {len(found.freed.bills)} would have every line mapped{sums}."
+        )
+    if found.looked_at:
+        said.append(f"{len(found.looked_at)} subscription(s) would be compared again with what m3ter has.")
+    said += [f"  account plan {one.code}: {one.before} → {', '.join(one.after) or 'none'}" for one in found.moves]
+    return said + found.kept
 
 
 def _go_on(woken: list[int]) -> str:

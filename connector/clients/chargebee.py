@@ -1,6 +1,6 @@
 """What the connector asks of Chargebee's API v2, one method for each call."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -189,6 +189,15 @@ class ChargebeeClient:
         filters = {"id": {"starts_with": id_prefix}, "limit": PAGE_SIZE}
         rows = self._api.all("ItemPrice.list", self._sdk.ItemPrice.list, "item_price", filters)
         return [ItemPrice.from_json(raw) for raw in rows]
+
+    def active_item_prices(self) -> Iterator[ItemPrice]:
+        """Every item price that is neither archived nor deleted; pages are asked for as they are read.
+
+        Chargebee API: Item prices > List item prices
+        """
+        filters = {"status": {"is": "active"}, "limit": PAGE_SIZE}
+        rows = self._api.all("ItemPrice.list", self._sdk.ItemPrice.list, "item_price", filters)
+        return map(ItemPrice.from_json, rows)
 
     def retrieve_item(self, item_id: str) -> Item:
         """The item.

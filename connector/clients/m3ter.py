@@ -19,6 +19,7 @@ from connector.clients.m3ter_objects import (
     Aggregation,
     Bill,
     ExternalMapping,
+    Named,
     Plan,
     PlanTemplate,
     Raw,
@@ -212,6 +213,27 @@ class M3terClient:
         m3ter API: PlanTemplate > Retrieve PlanTemplate
         """
         return PlanTemplate.from_json(self._api.get("plan_templates.retrieve", "plantemplates", plan_template_id))
+
+    def plans(self) -> Iterator[Plan]:
+        """Every plan, newest first; pages are asked for as they are read.
+
+        m3ter API: Plan > List Plans
+        """
+        return map(Plan.from_json, self._api.all("plans.list", "plans"))
+
+    def plan_templates(self) -> Iterator[PlanTemplate]:
+        """Every plan template, newest first; pages are asked for as they are read.
+
+        m3ter API: PlanTemplate > List PlanTemplates
+        """
+        return map(PlanTemplate.from_json, self._api.all("plan_templates.list", "plantemplates"))
+
+    def named(self, collection: str) -> Iterator[Named]:
+        """Everything of a collection as in m3ter's paths, e.g. `products`, newest first; pages are asked for as they are read.
+
+        m3ter API: List Products, Aggregations, CompoundAggregations, Pricings
+        """
+        return map(Named.from_json, self._api.all(f"{collection}.list", collection))
 
     def aggregations(self) -> list[Aggregation]:
         """Every simple aggregation, newest first.

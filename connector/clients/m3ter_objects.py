@@ -102,6 +102,9 @@ class Plan:
     id: str
     plan_template_id: str
     account_id: str | None
+    name: str = ""
+    code: str | None = None
+    product_id: str | None = None
 
     @classmethod
     def from_json(cls, raw: object) -> "Plan":
@@ -111,7 +114,15 @@ class Plan:
             id=fields.id("id"),
             plan_template_id=fields.id("planTemplateId"),
             account_id=fields.text_or_none("accountId"),
+            name=fields.text_or_none("name") or "",
+            code=fields.text_or_none("code"),
+            product_id=fields.text_or_none("productId"),
         )
+
+    @property
+    def label(self) -> str:
+        """What a person calls it: its name, else its code."""
+        return self.name or self.code or ""
 
 
 @dataclass(frozen=True)
@@ -126,6 +137,21 @@ class PlanTemplate:
         """The plan template; raises Unreadable."""
         fields = Fields("m3ter plan template", raw)
         return cls(id=fields.id("id"), currency=fields.id("currency"))
+
+
+@dataclass(frozen=True)
+class Named:
+    """Something of the catalogue, by what a person calls it: its name, description or code, whichever it has first."""
+
+    id: str
+    label: str
+
+    @classmethod
+    def from_json(cls, raw: object) -> "Named":
+        """The thing; raises Unreadable."""
+        fields = Fields("m3ter catalogue", raw)
+        words = (fields.text_or_none(name) for name in ("name", "description", "code"))
+        return cls(id=fields.id("id"), label=next(filter(None, words), ""))
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,13 @@
 
 import csv
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from collections.abc import Mapping as Table
+from dataclasses import dataclass
 
+from connector import spreadsheet
 from connector.mappings.kinds import ANY, SET_UP_ENTITIES
-from connector.mappings.pairs import BadMapping, Pair, day_or_time, read_moment
+from connector.mappings.pairs import BadMapping, Pair, day_or_time, read_moment, refuse
 from connector.models import ALWAYS, Mapping
 
 NEEDED = ("m3ter_entity", "m3ter_id", "external_table", "external_id")
@@ -18,10 +21,14 @@ def to_csv(rows: Iterable[Mapping]) -> str:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(COLUMNS)
     for row in rows:
-        if row.m3ter_entity in SET_UP_ENTITIES or row.made_by != "connector":
-            cells = cells_of(Pair.of(row)).values()
-            writer.writerow([f"'{cell}" if cell[:1] in ("=", "+", "-", "@", "'") else cell for cell in cells])
+        if is_peoples(row):
+            writer.writerow([spreadsheet.harmless(cell) for cell in cells_of(Pair.of(row)).values()])
     return out.getvalue()
+
+
+def is_peoples(row: Mapping) -> bool:
+    """Whether a person says what this row says, not the connector itself."""
+    return row.m3ter_entity in SET_UP_ENTITIES or row.made_by != "connector"
 
 
 def cells_of(pair: Pair) -> dict[str, str]:
@@ -34,41 +41,75 @@ def cells_of(pair: Pair) -> dict[str, str]:
     }
 
 
+@dataclass(frozen=True)
+class Line:
+    """One row of a file: its pair, or what is wrong with it, each with its column (None: the line as a whole)."""
+
+    number: int
+    pair: Pair | None = None
+    faults: tuple[tuple[str | None, str], ...] = ()
+
+
 def from_csv(text: str) -> list[Pair]:
-    """The pairs in a CSV with a header line; raises BadMapping naming the line that is wrong."""
+    """The pairs in a CSV with a header line; raises BadMapping naming each line and column that is wrong."""
+    return taken(read_lines(text))
+
+
+def taken(lines: Sequence[Line]) -> list[Pair]:
+    """The pairs of these lines; raises BadMapping naming each line and column that is wrong."""
+    refuse([said(one.number, column, fault) for one in lines for column, fault in one.faults])
+    return [one.pair for one in lines if one.pair is not None]
+
+
+def said(number: int, column: str | None, fault: str) -> str:
+    """A fault of a file, with where it is."""
+    return f"line {number}: {fault}" + (f" (column {column})" if column else "")
+
+
+def read_lines(text: str) -> list[Line]:
+    """Every row of a CSV with a header line; raises BadMapping where that does not name the columns."""
     reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline=""))
+    found: list[Line] = []
     try:
-        return _pairs(reader)
+        missing = set(NEEDED) - set(reader.fieldnames or ())
+        if missing:
+            raise BadMapping(
+                f"the first line must name the columns {', '.join(COLUMNS)}; missing: {', '.join(sorted(missing))}"
+            )
+        for row in reader:
+            found.append(_line(reader.line_num, row))
     except csv.Error as error:
-        raise BadMapping(f"line {reader.line_num}: {error}") from error
+        found.append(Line(reader.line_num, faults=((None, str(error)),)))
+    return found
 
 
-def _pairs(reader: "csv.DictReader[str]") -> list[Pair]:
-    missing = set(NEEDED) - set(reader.fieldnames or ())
-    if missing:
-        raise BadMapping(
-            f"the first line must name the columns {', '.join(COLUMNS)}; missing: {', '.join(sorted(missing))}"
-        )
-    pairs = []
-    for row in reader:
-        if None in row:
-            raise BadMapping(f"line {reader.line_num}: more cells than the first line has")
-        cells = {name: (row.get(name) or "").strip().removeprefix("'") for name in COLUMNS}
-        if not all(cells[name] for name in NEEDED):
-            raise BadMapping(f"line {reader.line_num}: a cell is empty; {', '.join(NEEDED)} are needed")
+def _line(number: int, row: "dict[str | None, str | None]") -> Line:
+    if None in row:
+        return Line(number, faults=((None, "more cells than the first line has"),))
+    cells = {name: (row.get(name) or "").strip().removeprefix("'") for name in COLUMNS}
+    empty = tuple((name, f"the cell is empty; {', '.join(NEEDED)} are needed") for name in NEEDED if not cells[name])
+    if empty:
+        return Line(number, faults=empty)
+    pair, faults = of_cells(cells)
+    return Line(number, pair, faults)
+
+
+def of_cells(cells: Table[str, str]) -> tuple[Pair | None, tuple[tuple[str | None, str], ...]]:
+    """The pair that the cells of a row say, or each fault with its column."""
+    moments = {}
+    faults = []
+    for name, unset in (("valid_from", ALWAYS), ("valid_until", None)):
         try:
-            pairs.append(_pair(cells))
+            moments[name] = read_moment(cells[name]) if cells[name] else unset
         except BadMapping as fault:
-            raise BadMapping(f"line {reader.line_num}: {fault}") from fault
-    return pairs
-
-
-def _pair(cells: dict[str, str]) -> Pair:
+            faults.append((name, str(fault)))
+    if faults:
+        return None, tuple(faults)
     entity, m3ter_id, table, external_id = (cells[name] for name in NEEDED)
     return Pair(
         entity, m3ter_id, table, external_id,
         currency=cells["currency"] or None,
         customer_id=cells["customer_id"] or ANY,
-        valid_from=read_moment(cells["valid_from"]) if cells["valid_from"] else ALWAYS,
-        valid_until=read_moment(cells["valid_until"]) if cells["valid_until"] else None,
-    )  # fmt: skip
+        valid_from=moments["valid_from"] or ALWAYS,
+        valid_until=moments["valid_until"],
+    ), ()  # fmt: skip

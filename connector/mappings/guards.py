@@ -77,7 +77,7 @@ def rewritten(db: Session, connection: str, pairs: Iterable[Pair]) -> list[str]:
         if choice.valid_from == ALWAYS and choice not in before.of_price.get(price, ())
     }
     codes: dict[str, list[str]] = {}
-    for row in _standing(db, connection, {price for price, _ in anew}):
+    for row in standing(db, connection, {price for price, _ in anew}):
         for choice, since, until in after.spans(row.item_price_id, row.customer_id, row.start, row.end):
             if choice is None or choice.plan_id == row.plan_id or (row.item_price_id, choice) not in anew:
                 continue
@@ -97,11 +97,11 @@ def _counted(codes: Sequence[str]) -> str:
     return f"{len(codes)} account plan{'s' if len(codes) > 1 else ''} ({shown}) stand{'' if len(codes) > 1 else 's'}"
 
 
-def _standing(db: Session, connection: str, item_price_ids: set[str]) -> Sequence[Any]:
+def standing(db: Session, connection: str, item_price_ids: set[str]) -> Sequence[Any]:
     """What our account plan rows of these item prices say."""
     columns = (
         AccountPlan.item_price_id, AccountPlan.customer_id, AccountPlan.plan_id, AccountPlan.code,
-        AccountPlan.start, AccountPlan.end,
+        AccountPlan.start, AccountPlan.end, AccountPlan.subscription_id,
     )  # fmt: skip
     found = select(*columns).where(AccountPlan.connection == connection).order_by(AccountPlan.id)
     return [
@@ -109,6 +109,18 @@ def _standing(db: Session, connection: str, item_price_ids: set[str]) -> Sequenc
         for some in batches(sorted(item_price_ids))
         for row in db.execute(found.where(AccountPlan.item_price_id.in_(some)))
     ]
+
+
+def not_removable(db: Session, connection: str, row: Mapping) -> str | None:
+    """Why this row cannot be taken away by a person, whatever they mean by it."""
+    if row.made_by == "connector":
+        return "the connector made this mapping and needs it"
+    live = select(Account.id).where(
+        Account.connection == connection, Account.m3ter_id == row.m3ter_id, Account.customer_id == row.external_id
+    )
+    if row.m3ter_entity == "Account" and db.scalar(live) is not None:
+        return "the customer's subscriptions are metered under this account already"
+    return None
 
 
 def left_without(db: Session, connection: str, row: Mapping, now: datetime) -> list[str]:
@@ -121,7 +133,7 @@ def left_without(db: Session, connection: str, row: Mapping, now: datetime) -> l
     )
     codes = [
         plan.code
-        for plan in _standing(db, connection, {gone.external_id} if gone.m3ter_entity in PLAN_ENTITIES else set())
+        for plan in standing(db, connection, {gone.external_id} if gone.m3ter_entity in PLAN_ENTITIES else set())
         for passed in [(plan.item_price_id, plan.customer_id, plan.start, min(filter(None, (plan.end, now))))]
         if before.pieces(*passed) != after.pieces(*passed)
     ]

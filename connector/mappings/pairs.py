@@ -14,13 +14,18 @@ from connector.mappings.kinds import (
     NOT_METERED,
     PLAN,
     PLAN_ENTITIES,
+    SUBSCRIPTION,
     TABLES,
 )
 from connector.models import ALWAYS, Mapping
 
 
 class BadMapping(ConnectorError):
-    """A mapping that cannot be right; the text says what to change."""
+    """A mapping that cannot be right; the text says what to change, and `column` in which cell of a file it stands."""
+
+    def __init__(self, text: str, column: str | None = None) -> None:
+        super().__init__(text)
+        self.column = column
 
 
 @dataclass(frozen=True)
@@ -79,43 +84,52 @@ def day_or_time(when: datetime) -> str:
 
 
 def topic(pair: Pair) -> tuple[Any, ...]:
-    """What a mapping says something about: another that says the same of it is a repeat, any other a correction."""
+    """What a mapping says something about: another that says the same of it is a repeat, any other a correction.
+
+    `table.on_topic` is the same in SQL.
+    """
     if pair.m3ter_entity in PLAN_ENTITIES:
         return (PLAN, pair.external_table, pair.external_id, pair.customer_id, pair.valid_from)
     if pair.m3ter_entity in CHARGE_ENTITIES:
-        return (pair.m3ter_entity, pair.external_table, pair.m3ter_id, pair.currency)
+        return (pair.m3ter_entity, pair.m3ter_id, pair.currency)
+    if pair.external_table == SUBSCRIPTION:
+        return (pair.m3ter_entity, pair.external_table, pair.m3ter_id)
     return (pair.m3ter_entity, pair.external_table, pair.external_id)
 
 
 def well_formed(pair: Pair) -> Pair:
     """The pair if it could be right; raises BadMapping."""
     if pair.m3ter_entity not in TABLES:
-        raise BadMapping(f"{pair.m3ter_entity!r} is not one of {', '.join(TABLES)}")
+        raise BadMapping(f"{pair.m3ter_entity!r} is not one of {', '.join(TABLES)}", "m3ter_entity")
     if pair.external_table not in TABLES[pair.m3ter_entity]:
-        raise BadMapping(f"{pair.m3ter_entity} is mapped to a Chargebee {' or '.join(TABLES[pair.m3ter_entity])}")
+        tables = " or ".join(TABLES[pair.m3ter_entity])
+        raise BadMapping(f"{pair.m3ter_entity} is mapped to a Chargebee {tables}", "external_table")
     if (pair.external_table == AD_HOC) != (pair.external_id == ANY):
-        raise BadMapping(f"{AD_HOC} takes `*` as its Chargebee id, and nothing else does")
+        raise BadMapping(f"{AD_HOC} takes `*` as its Chargebee id, and nothing else does", "external_id")
     if not pair.external_id.strip() or not pair.m3ter_id.strip():
         raise BadMapping("both ids are needed (m3ter id `*` for NotMetered and Default)")
     if pair.m3ter_entity in (NOT_METERED, "Default") and pair.m3ter_id != ANY:
-        raise BadMapping(f"{pair.m3ter_entity} takes `*` as its m3ter id")
+        raise BadMapping(f"{pair.m3ter_entity} takes `*` as its m3ter id", "m3ter_id")
     if pair.m3ter_entity == "LineItemType" and pair.m3ter_id not in LINE_ITEM_TYPES:
-        raise BadMapping(f"{pair.m3ter_id!r} is not one of m3ter's line item types: {', '.join(LINE_ITEM_TYPES)}")
+        types = ", ".join(LINE_ITEM_TYPES)
+        raise BadMapping(f"{pair.m3ter_id!r} is not one of m3ter's line item types: {types}", "m3ter_id")
     if pair.m3ter_entity in CHARGE_ENTITIES and not pair.currency:
-        raise BadMapping("the currency of the charge item price is needed")
+        raise BadMapping("the currency of the charge item price is needed", "currency")
     return _well_dated(pair)
 
 
 def _well_dated(pair: Pair) -> Pair:
     limited = (pair.customer_id, pair.valid_from, pair.valid_until) != (ANY, ALWAYS, None)
     if limited and pair.m3ter_entity not in PLAN_ENTITIES:
-        raise BadMapping(f"only {' and '.join(PLAN_ENTITIES)} can be limited to a customer or to a time")
+        raise BadMapping(
+            f"only {' and '.join(PLAN_ENTITIES)} can be limited to a customer or to a time", "m3ter_entity"
+        )
     if not pair.customer_id.strip():
-        raise BadMapping("the customer's id is empty; `*` stands for everybody")
+        raise BadMapping("the customer's id is empty; `*` stands for everybody", "customer_id")
     if pair.valid_from < ALWAYS:
-        raise BadMapping(f"the first day cannot be before {day_or_time(ALWAYS)}")
+        raise BadMapping(f"the first day cannot be before {day_or_time(ALWAYS)}", "valid_from")
     if pair.valid_until is not None and pair.valid_until <= pair.valid_from:
-        raise BadMapping("it must end after it begins")
+        raise BadMapping("it must end after it begins", "valid_until")
     return pair
 
 

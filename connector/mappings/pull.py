@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import select
@@ -15,6 +16,7 @@ from sqlalchemy import select
 from connector import syncs
 from connector.clients.m3ter_objects import ExternalMapping
 from connector.database import batches
+from connector.errors import BadInput
 from connector.mappings import catalogues, guards, own, set_up, wakes
 from connector.mappings.kinds import ANY, ITEM_PRICE, PLAN_ENTITIES, SET_UP_ENTITIES, SYSTEM
 from connector.mappings.pairs import BadMapping, Pair, topic
@@ -45,15 +47,25 @@ class Pulled:
 
 
 def pull(
-    services: Services, connection: str, *, made_by: str, remove_doubles: bool = False, dry_run: bool = False
+    services: Services,
+    connection: str,
+    *,
+    made_by: str,
+    remove_doubles: bool = False,
+    dry_run: bool = False,
+    most: int | None = None,
+    most_new: int | None = None,
 ) -> Pulled:
     """Insert what is missing here, note under which id m3ter shows the rest, and let go on what waited for it.
 
-    What people set up is checked as in `set_up.add`. With `remove_doubles` m3ter keeps only the oldest of each.
+    What people set up is checked as in `set_up.add`. With `remove_doubles` m3ter keeps only the oldest of each. Raises BadInput
+    where m3ter shows more mappings than `most`, or more than `most_new` that are not here.
     """
     m3ter = services.connection(connection).m3ter
     # m3ter first: a row that is made meanwhile is then known here, never taken for missing.
-    shown = list(m3ter.external_mappings(SYSTEM))
+    shown = list(islice(m3ter.external_mappings(SYSTEM), None if most is None else most + 1))
+    if most is not None and len(shown) > most:
+        raise BadInput(f"m3ter shows more than {most} mappings: `connector mappings pull` compares them all")
     ours = [one for one in shown if _is_ours(one)]
     kept, doubles = _once(ours)
     local = _local(services, connection)
@@ -67,6 +79,8 @@ def pull(
             there += 1
         else:
             corrected.append((Pair.of(row), one.id))
+    if most_new is not None and len(new) > most_new:
+        raise BadInput(f"m3ter shows {len(new)} mappings that are not here: `connector mappings pull` looks at each")
     inserted, refused = _allowed(services, connection, new, local.values())
     woken: list[int] = []
     if not dry_run:

@@ -11,7 +11,7 @@ from connector.mappings import guards, table, wakes
 from connector.mappings.catalogues import checked
 from connector.mappings.pairs import BadMapping, Pair, refuse
 from connector.mappings.plans import plan_choices
-from connector.models import Account, Mapping
+from connector.models import Mapping
 from connector.services import Services
 
 
@@ -34,15 +34,15 @@ def add(
     right = checked(services, connection, pairs, check=check)
     with services.reading() as db:
         refuse([*guards.refusals(db, connection, right), *([] if rewrite else guards.rewritten(db, connection, right))])
-        outdated = [] if dry_run else _shown_otherwise(db, connection, right)
+        outdated = [] if dry_run else shown_otherwise(db, connection, right)
     if dry_run:
         return []
-    _take_back(services, connection, outdated)
+    take_back(services, connection, outdated)
     with services.transaction() as db:
         return put(db, connection, right, made_by=made_by, now=services.now())
 
 
-def _shown_otherwise(db: Session, connection: str, pairs: Iterable[Pair]) -> list[str]:
+def shown_otherwise(db: Session, connection: str, pairs: Iterable[Pair]) -> list[str]:
     """The ids of what m3ter shows of rows that are about to say something else."""
     return [
         row.m3ter_mapping_id
@@ -57,8 +57,11 @@ def _shown(one: Mapping | Pair) -> tuple[str, str, str, str]:
     return (one.m3ter_entity, one.m3ter_id, one.external_table, one.external_id)
 
 
-def _take_back(services: Services, connection: str, mapping_ids: Iterable[str]) -> None:
-    """Take these out of m3ter before our rows say something else: a crash in between leaves nothing wrong there."""
+def take_back(services: Services, connection: str, mapping_ids: Iterable[str]) -> None:
+    """Take these mappings, by their ids there, out of m3ter before our rows say something else.
+
+    A crash in between leaves nothing wrong there.
+    """
     for mapping_id in mapping_ids:
         services.connection(connection).m3ter.delete_external_mapping(mapping_id)
 
@@ -76,7 +79,7 @@ def put(db: Session, connection: str, pairs: Sequence[Pair], *, made_by: str, no
 
 
 def _put(db: Session, connection: str, pair: Pair, made_by: str, now: datetime) -> None:
-    row = db.scalars(select(Mapping).where(*table.on_topic(connection, pair)).order_by(Mapping.id.desc())).first()
+    row = table.about(db, connection, pair)
     if row is None:
         made = table.insert_of(db, connection, pair, made_by=made_by, now=now)
         db.execute(made.on_conflict_do_update(index_elements=table.UNIQUE, set_={"currency": pair.currency}))
@@ -104,7 +107,7 @@ def remove(
             refuse(guards.left_without(db, connection, row, services.now()))
     if dry_run:
         return []
-    _take_back(services, connection, [row.m3ter_mapping_id] if row.m3ter_mapping_id else [])
+    take_back(services, connection, [row.m3ter_mapping_id] if row.m3ter_mapping_id else [])
     with services.transaction() as db:
         before = plan_choices(db, connection)
         db.execute(delete(Mapping).where(Mapping.id == row.id))
@@ -115,13 +118,6 @@ def _removable(db: Session, connection: str, pair: Pair) -> Mapping:
     row: Mapping | None = db.scalars(table.select_of(connection, pair)).first()
     if row is None:
         raise BadMapping(f"there is no mapping {pair}; `connector mappings list` shows them all")
-    if row.made_by == "connector":
-        raise BadMapping(f"{pair}: the connector made this mapping and needs it")
-    live = select(Account.id).where(
-        Account.connection == connection,
-        Account.m3ter_id == pair.m3ter_id,
-        Account.customer_id == pair.external_id,
-    )
-    if pair.m3ter_entity == "Account" and db.scalar(live) is not None:
-        raise BadMapping(f"{pair}: the customer's subscriptions are metered under this account already")
+    if fault := guards.not_removable(db, connection, row):
+        raise BadMapping(f"{pair}: {fault}")
     return row

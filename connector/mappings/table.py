@@ -81,6 +81,13 @@ def on_topic(connection: str, pair: Pair) -> list[Any]:
     return [*conditions, Mapping.external_id == pair.external_id]
 
 
+def about(db: Session, connection: str, pair: Pair) -> Mapping | None:
+    """The row that says something about the same as the pair, which saying the pair would correct."""
+    rows = db.scalars(select(Mapping).where(*on_topic(connection, pair)).order_by(Mapping.id.desc()))
+    found: Mapping | None = rows.first()
+    return found
+
+
 def select_of(connection: str, pair: Pair) -> Any:
     """The SELECT of the row that is this pair's, whatever its currency and its end."""
     return select(Mapping).where(

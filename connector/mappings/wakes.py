@@ -25,20 +25,23 @@ def ask_concerned(
     db: Session, connection: str, before: PlanChoices, now: datetime, *, known: Sequence[int] = ()
 ) -> list[int]:
     """The syncs, opened or joined, of every subscription that ever had an item of which something else is said now."""
-    after = plan_choices(db, connection)
+    asked = [
+        syncs.ask(
+            db, connection=connection, kind="subscription", subject=subscription_id, trigger="mapping changed", now=now
+        )
+        for subscription_id in concerned(db, connection, before, plan_choices(db, connection))
+    ]
+    return [sync_id for sync_id in asked if sync_id not in known]
+
+
+def concerned(db: Session, connection: str, before: PlanChoices, after: PlanChoices) -> list[str]:
+    """The subscriptions that ever had an item of which the second says something else than the first."""
     changed = {
         (price, choice.customer_id)
         for price in {*before.of_price, *after.of_price}
         for choice in {*before.of_price.get(price, ())} ^ {*after.of_price.get(price, ())}
     }
-    subscription_ids = _subscriptions_with(db, connection, changed)
-    asked = [
-        syncs.ask(
-            db, connection=connection, kind="subscription", subject=subscription_id, trigger="mapping changed", now=now
-        )
-        for subscription_id in subscription_ids
-    ]
-    return [sync_id for sync_id in asked if sync_id not in known]
+    return _subscriptions_with(db, connection, changed)
 
 
 def _subscriptions_with(db: Session, connection: str, changed: Iterable[tuple[str, str]]) -> list[str]:

@@ -55,6 +55,31 @@ def test_items_are_found_by_how_their_ids_begin_page_by_page(chargebee, network)
     assert sent(network, 1)[2] == {"id[starts_with]": "m3ter-", "limit": "100", "offset": '["1"]'}
 
 
+def test_active_item_prices_are_read_as_far_as_they_are_wanted(chargebee, network):
+    for following in ('["1"]', None):
+        network.add(
+            responses.GET, f"{SITE}/item_prices", json={"list": [{"item_price": PRICE}], "next_offset": following}
+        )
+    assert next(chargebee.active_item_prices()).id == "m3ter-calls-USD"
+    assert [sent(network, 0)[2]] == [{"status[is]": "active", "limit": "100"}]
+    assert len(network.calls) == 1
+
+
+def test_plans_and_all_that_has_a_name_are_read_as_lists(m3ter, network):
+    plan = {"id": "p", "planTemplateId": "t", "name": "Pro", "code": "pro", "productId": "x"}
+    for path, row in (
+        ("plans", plan),
+        ("plantemplates", {"id": "t", "currency": "USD"}),
+        ("pricings", {"id": "r", "description": "Calls above 100"}),
+        ("products", {"id": "x", "name": "API", "code": "api"}),
+    ):
+        network.add(responses.GET, f"{M3TER}/organizations/org-1/{path}", json={"data": [row]})
+    [found] = m3ter.plans()
+    assert (found.label, found.code, found.product_id, found.account_id) == ("Pro", "pro", "x", None)
+    assert [one.currency for one in m3ter.plan_templates()] == ["USD"]
+    assert [one.label for name in ("pricings", "products") for one in m3ter.named(name)] == ["Calls above 100", "API"]
+
+
 def test_item_prices_are_found_by_how_their_ids_begin(chargebee, network):
     network.add(responses.GET, f"{SITE}/item_prices", json={"list": [{"item_price": PRICE}]})
     [found] = chargebee.item_prices("m3ter-")

@@ -91,6 +91,8 @@ def _admit() -> ResponseReturnValue | None:
     route = BY_ENDPOINT.get(str(request.endpoint))
     if route is None:
         return _page("error.html", 404, title="Not found", text="There is no such page.")
+    if route.most_bytes is not None:
+        request.max_content_length = request.max_form_memory_size = route.most_bytes
     if route.method != "GET":
         forms.check_sender()
     here = _resumed()

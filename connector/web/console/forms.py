@@ -2,7 +2,7 @@
 
 import hmac
 import secrets
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -53,6 +53,12 @@ def choice(name: str, allowed: Collection[str]) -> str:
     return found
 
 
+def one_of(name: str, allowed: Sequence[str]) -> str:
+    """A hidden field that is one of these; the first where it is not."""
+    found = request.form.get(name, "")
+    return found if found in allowed else allowed[0]
+
+
 def wanted(name: str, allowed: Collection[str] | None = None) -> str | None:
     """A filter of a list, from the address; None when it is not set, 400 when it cannot be one."""
     found = _clean(request.args.get(name, ""), MAX_TEXT)
@@ -63,7 +69,12 @@ def wanted(name: str, allowed: Collection[str] | None = None) -> str | None:
 
 def before() -> int | None:
     """The row that a page of a list ends before."""
-    found = request.args.get("before", "")
+    return row("before")
+
+
+def row(name: str) -> int | None:
+    """The number of a row, from the address; None when it is not there, 400 when it cannot be one."""
+    found = request.args.get(name, "")
     if not found:
         return None
     if not (found.isascii() and found.isdigit()) or not 0 < int(found[:20]) <= MAX_ROW:

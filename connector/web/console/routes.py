@@ -13,11 +13,17 @@ from connector.access import ADMIN, OPERATOR, VIEWER
 from connector.services import CALLBACK
 from connector.web.console import alerts, audit_log, connections, events, login, overview, sign_on, syncs, users
 from connector.web.console.balances import asked, changing, jobs, new, pages, types, watching
+from connector.web.console.mappings import changing as mapping
+from connector.web.console.mappings import csv_in, pulling
+from connector.web.console.mappings import pages as mappings
 
 
 @dataclass(frozen=True)
 class Route:
-    """One method of one address: its function, the least role that may use it (None: everybody), its name in the menu."""
+    """One method of one address: its function, the least role that may use it (None: everybody), its name in the menu.
+
+    `most_bytes` is what its form may hold, where that is more than others may.
+    """
 
     endpoint: str
     method: str
@@ -25,10 +31,14 @@ class Route:
     role: str | None
     view: Callable[..., ResponseReturnValue]
     menu: str | None = None
+    most_bytes: int | None = None
 
 
 BALANCES = "/balances/<name>"
 BALANCE = f"{BALANCES}/<uuid:balance_id>"
+MAPPINGS = "/mappings/<name>"
+# Two thousand rows of mappings, as a page carries them to the next.
+MANY_ROWS = 2**20
 
 ROUTES = (
     Route("login", "GET", "/login", None, login.show),
@@ -97,6 +107,18 @@ ROUTES = (
     Route("disable_user", "POST", "/users/<row:user_id>/disable", ADMIN, users.disable),
     Route("end_user_sessions", "POST", "/users/<row:user_id>/sessions", ADMIN, users.end_sessions),
     Route("invite_user", "POST", "/users/<row:user_id>/invitation", ADMIN, users.invite),
+    Route("mappings", "GET", "/mappings", VIEWER, mappings.index, "Mappings"),
+    Route("unmapped", "GET", f"{MAPPINGS}/unmapped", VIEWER, mappings.show_unmapped),
+    Route("export_mappings", "GET", f"{MAPPINGS}/mappings.csv", VIEWER, mappings.export),
+    Route("edit_mappings", "GET", f"{MAPPINGS}/edit", OPERATOR, mappings.edit),
+    Route("choose_mappings", "POST", f"{MAPPINGS}/edit", OPERATOR, mapping.choose),
+    Route("new_mapping", "GET", f"{MAPPINGS}/new", OPERATOR, mapping.form),
+    Route("ask_mapping", "POST", f"{MAPPINGS}/new", OPERATOR, mapping.ask),
+    Route("save_mappings", "POST", f"{MAPPINGS}/save", OPERATOR, mapping.save, most_bytes=MANY_ROWS),
+    Route("import_mappings", "GET", f"{MAPPINGS}/import", OPERATOR, csv_in.form),
+    Route("check_mappings", "POST", f"{MAPPINGS}/import", OPERATOR, csv_in.check, most_bytes=MANY_ROWS),
+    Route("pull_mappings", "GET", f"{MAPPINGS}/pull", OPERATOR, pulling.show),
+    Route("take_mappings", "POST", f"{MAPPINGS}/pull", OPERATOR, pulling.take),
     Route("audit", "GET", "/audit", ADMIN, audit_log.index, "Audit log"),
     Route("audit_export", "POST", "/audit/export", ADMIN, audit_log.export),
 )

@@ -18,7 +18,7 @@ from connector.handlers import KINDS
 from connector.lookup import Filter
 from connector.models import OPEN, Attempt, BalanceRequest, Sync
 from connector.syncs import HELD_BACK, MONEY_KINDS
-from connector.web.console import forms
+from connector.web.console import forms, next_steps
 from connector.web.console.here import me, services
 
 STATUSES = (*OPEN, "succeeded", "superseded")
@@ -87,6 +87,7 @@ def show(sync_id: int) -> ResponseReturnValue:
         can_skip=row.status in ("parked", "waiting"),
         is_money=row.kind in MONEY_KINDS,
         asked=_asked(row),
+        step=next_steps.of(row),
     )
 
 
