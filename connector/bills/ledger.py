@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from connector.bills.plan import GIVEN, NOTHING, Charge, PushPlan, line_as_json
@@ -145,18 +145,30 @@ def own_invoices(db: Session, connection: str, invoice_ids: Collection[str]) -> 
     return frozenset(str(invoice_id) for invoice_id in found)
 
 
+def basis(db: Session, connection: str, bill_id: str) -> int | None:
+    """Which push of the bill is the newest, counted from 1; 0 before the first, and None while one is under way."""
+    newest = db.execute(
+        select(BillSnapshot.generation, BillSnapshot.status)
+        .where(BillSnapshot.connection == connection, BillSnapshot.bill_id == bill_id)
+        .order_by(BillSnapshot.generation.desc())
+        .limit(1)
+    ).first()
+    if newest is None:
+        return 0
+    return None if newest.status == PUSHING else int(newest.generation)
+
+
 def freeze(
     db: Session, *, installation: str, connection: str, plan: PushPlan, content: str, now: datetime
-) -> BillSnapshot:
-    """Keep the plan as the bill's snapshot with one intent for each charge; nothing has been sent yet."""
-    generation = (
-        1
-        + db.scalars(
-            select(func.coalesce(func.max(BillSnapshot.generation), 0)).where(
-                BillSnapshot.connection == connection, BillSnapshot.bill_id == plan.bill_id
-            )
-        ).one()
-    )
+) -> BillSnapshot | None:
+    """Keep the plan as the bill's snapshot with one intent for each charge; nothing has been sent yet.
+
+    None when a push of the bill was under way while the plan was made, or has begun since: the plan knows nothing of what
+    that one has sent. IntegrityError where one begins in this very moment.
+    """
+    if plan.basis is None or basis(db, connection, plan.bill_id) != plan.basis:
+        return None
+    generation = plan.basis + 1
     snapshot = BillSnapshot(
         connection=connection, bill_id=plan.bill_id, generation=generation, account_id=plan.account_id,
         bill_version=plan.bill_version, last_calculated=plan.last_calculated, sha256=content, currency=plan.currency,
