@@ -333,14 +333,14 @@ def last_total(db: Session, connection: str, account_id: str, currency: str, but
     ).first()  # fmt: skip
 
 
-def approve(db: Session, connection: str, bill_id: str, content: str, actor: str, now: datetime) -> list[str]:
-    """Note that a person approves this result of the bill; answers all who have."""
+def approve(db: Session, connection: str, bill_id: str, content: str, actor: str, now: datetime) -> bool:
+    """Note that a person approves this result of the bill; False when they have done so before."""
     made = insert(db, BillApproval).values(connection=connection, bill_id=bill_id, sha256=content, actor=actor, at=now)
-    db.execute(made.on_conflict_do_nothing(index_elements=["connection", "bill_id", "sha256", "actor"]))
-    return approved_by(db, connection, bill_id, content)
+    made = made.on_conflict_do_nothing(index_elements=["connection", "bill_id", "sha256", "actor"])
+    return db.scalar(made.returning(BillApproval.id)) is not None
 
 
 def approved_by(db: Session, connection: str, bill_id: str, content: str) -> list[str]:
-    """The people who have approved this result of the bill."""
+    """The actors that have approved this result of the bill; who they are as people says `audit.people`."""
     rows = select(BillApproval.actor).filter_by(connection=connection, bill_id=bill_id, sha256=content)
     return list(db.scalars(rows.order_by(BillApproval.id)))

@@ -12,6 +12,8 @@ from flask.typing import ResponseReturnValue
 from connector.access import ADMIN, OPERATOR, VIEWER
 from connector.web.console import audit_log, connections, events, login, overview, syncs
 from connector.web.console.balances import asked, changing, jobs, new, pages, types, watching
+from connector.web.console.bills import acting
+from connector.web.console.bills import pages as bills
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,7 @@ class Route:
 
 BALANCES = "/balances/<name>"
 BALANCE = f"{BALANCES}/<uuid:balance_id>"
+BILL = "/bills/<name>/<bill_id>"
 
 ROUTES = (
     Route("login", "GET", "/login", None, login.show),
@@ -50,6 +53,14 @@ ROUTES = (
     Route("resume", "POST", "/connections/<name>/resume", OPERATOR, connections.resume),
     Route("confirm_resume_money", "GET", "/connections/<name>/money", OPERATOR, connections.confirm_resume_money),
     Route("resume_money", "POST", "/connections/<name>/money", OPERATOR, connections.resume_money),
+    Route("bills", "GET", "/bills", VIEWER, bills.index, "Bills"),
+    Route("bill", "GET", BILL, VIEWER, bills.show),
+    Route("bill_now", "GET", f"{BILL}/now", VIEWER, bills.ask_both),
+    Route("bill_receipt", "GET", f"{BILL}/receipt.<form>", VIEWER, bills.receipt),
+    Route("confirm_push", "GET", f"{BILL}/push", OPERATOR, acting.confirm_push),
+    Route("push_bill", "POST", f"{BILL}/push", OPERATOR, acting.push),
+    Route("confirm_approve", "GET", f"{BILL}/approve", OPERATOR, acting.confirm_approve),
+    Route("approve_bill", "POST", f"{BILL}/approve", OPERATOR, acting.approve),
     Route("balances", "GET", "/balances", VIEWER, pages.index, "Balances"),
     Route("chart_style", "GET", "/balances/chart.css", VIEWER, pages.chart_style),
     Route("balance", "GET", BALANCE, VIEWER, pages.show),
