@@ -6,7 +6,7 @@ import json
 import re
 import threading
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -29,10 +29,11 @@ CANARY = "<script>alert('canary')</script>"
 
 @pytest.fixture
 def people(world: World) -> World:
-    """A customer whose renewal invoice is pending, and somebody of each role."""
+    """Three customers whose renewal invoices are pending, and somebody of each role."""
     for name, role in (("vera", VIEWER), ("otto", OPERATOR), ("ada", ADMIN)):
         add_user(world.services, name, role)
-    world.sign_up()
+    for customer_id, subscription_id in (("acme", "sub-1"), ("slow", "sub-2"), ("large", "sub-3")):
+        world.sign_up(customer_id, subscription_id)
     world.settle()
     world.renew()
     return world
@@ -228,8 +229,9 @@ def test_what_a_second_approval_changed_and_what_somebody_changed_on_the_invoice
     invoice_id, bill = draft(people), people.bill({"subtotal": 7}, {"subtotal": 5, "segment": {"region": "us"}})
     people.poll()
     people.m3ter.recalculate(bill)
-    lines = {"subtotal": 8}, {"subtotal": 5, "segment": {"region": "us"}}, {"subtotal": 3, "segment": {"region": "eu"}}
-    people.m3ter.add_lines(bill, [people.usage_line() | one for one in lines])
+    line = next(one for one in people.m3ter.bills[bill]["lineItems"] if one["subtotal"] == 7)
+    line |= {"subtotal": Decimal(8), "convertedSubtotal": Decimal(8)}
+    people.m3ter.add_line(bill, **(people.usage_line() | {"subtotal": 3, "segment": {"region": "eu"}}))
     browser = as_person("otto")
     now = text_of(browser.get(f"/bills/default/{bill}/now"))
     assert "The bill is pending in m3ter" in now
@@ -239,7 +241,7 @@ def test_what_a_second_approval_changed_and_what_somebody_changed_on_the_invoice
     people.poll()
     said = text_of(browser.get(f"/bills/default/{bill}"))
     assert "Version 2 pushed" in said
-    assert "16.00\xa0USD, 12.00\xa0USD sent before" in said
+    assert "16.00\xa0USD , 12.00\xa0USD sent before" in said
     assert "API calls 7.00\xa0USD 8.00\xa0USD 1.00\xa0USD API calls 0.00\xa0USD 3.00\xa0USD 3.00\xa0USD" in said
     newest, first = command(people, monkeypatch, "show", bill)["versions"]
     assert ([one["differs"] for one in newest["differences"]], newest["sent_before"]) == (["1.00", "3.00"], "12.00")
@@ -268,11 +270,11 @@ def test_bills_are_found_in_their_section_and_by_any_id(
 ) -> None:
     people.services = make_services(AUTO_CLOSE_DAYS="3", MAX_BILL_AMOUNT="100")
     invoice_id = draft(people)
-    people.sign_up("slow", "sub-2", start_date=datetime(2026, 1, 20, tzinfo=UTC))
-    people.settle()
+    [closed] = people.chargebee.pending_invoices("sub-2")
+    people.chargebee.close_invoice(closed["id"])
     pushed, waiting = people.bill({"subtotal": 7}), people.bill({"subtotal": 11}, customer_id="slow")
     people.poll()
-    parked = people.bill({"subtotal": 900})
+    parked = people.bill({"subtotal": 900}, customer_id="large")
     people.poll()
     people.forget_calls()
     browser = as_person("vera")
@@ -289,10 +291,10 @@ def test_bills_are_found_in_their_section_and_by_any_id(
     assert found("section=pushed") == {pushed}
     assert found("section=waiting") == found("about=slow") == found("about=sub-2") == {waiting}
     assert found("section=parked") == found("status=parked") == {parked}
-    assert found("about=acme") == {pushed, parked}
+    assert found("about=acme") == {pushed}
     assert found(f"about={invoice_id}") == {pushed}
     assert found(f"about={parked}") == {parked}
-    assert found("about=acme&section=parked&currency=usd") == {parked}
+    assert found("about=large&section=parked&currency=usd") == {parked}
     assert found("currency=EUR") == found("section=late") == found("about=nothing") == set()
     assert browser.get("/bills?section=lost").status_code == browser.get("/bills?currency=x").status_code == 400
     assert "1 bill: 11.00 USD" in text_of(browser.get("/bills?section=waiting")).replace("\xa0", " ")
@@ -305,12 +307,14 @@ def test_bills_are_found_in_their_section_and_by_any_id(
     assert listed["sections"]["parked"] == {"bills": 1, "amounts": {"USD": "900"}, "unknown": 0}
     first = command(people, monkeypatch, "list", "--limit", "2")["bills"]
     rest = command(people, monkeypatch, "list", "--limit", "2", "--before", str(first[-1]["id"]))["bills"]
-    assert [one["bill_id"] for one in first + rest] == [parked, waiting, pushed]
+    newest = sorted([parked, waiting, pushed], key=lambda one: -people.sync("bill", one).id)
+    assert [one["bill_id"] for one in first + rest] == newest
     people.box.advance(timedelta(days=8))
     people.work()
     assert people.sync("bill", waiting).cause in ("late_bill", "period_mismatch")
+    browser.log_in("vera")
     assert found("section=late") == {waiting}
-    assert "TOO LATE" in CliRunner().invoke(main, ["bills", "closing"]).output
+    assert found("section=waiting") == set()
 
 
 def test_bills_of_a_connection_that_is_not_there_or_that_nobody_knows_are_not_found(

@@ -99,12 +99,13 @@ def show(name: str, bill_id: str) -> ResponseReturnValue:
     with services().reading() as db:
         held_by = pauses.holding(db, found.sync) if found.sync and found.sync.status in OPEN else []
     lines = found.now["lines"] if found.now else []
-    every = forms.wanted("lines", ("all",)) == "all"
+    shown = lines if forms.wanted("lines", ("all",)) else lines[:LINES]
+    rows = [(line, charge, not number) for line in shown for number, charge in enumerate(line["charges"] or [None])]
     return render_template(
-        "bills/show.html", bill=found, work=work, held_by=held_by, lines=lines if every else lines[:LINES],
-        left_out=0 if every else max(0, len(lines) - LINES), how=_how, charge_name=receipts.charge_name,
-        invoice_of=receipts.invoice_of, content=found.frozen.sha256 if found.frozen else None,
-        can_retry=found.sync is not None and found.sync.status in HELD_BACK, two_people=two_people_above(name),
+        "bills/show.html", bill=found, work=work, held_by=held_by, rows=rows, left_out=len(lines) - len(shown), how=_how,
+        charge_name=receipts.charge_name, invoice_of=receipts.invoice_of,
+        content=found.frozen.sha256 if found.frozen else None, two_people=two_people_above(name),
+        can_retry=found.sync is not None and found.sync.status in HELD_BACK,
     )  # fmt: skip
 
 
@@ -120,12 +121,12 @@ def _how(charge: Mapping[str, Any]) -> str:
 def ask_both(name: str, bill_id: str) -> ResponseReturnValue:
     """Both systems at this moment: the bill, what a push would send, and each invoice with our charges on it."""
     found = look_up(name, bill_id)
-    now, why = None, None
+    both, why = None, None
     try:
-        now = beside.of_bill(services(), name, bill_id)
+        both = beside.of_bill(services(), name, bill_id)
     except ConnectorError as error:
         why = str(error)
-    return render_template("bills/now.html", bill=found, now=now, why=why)
+    return render_template("bills/now.html", bill=found, both=both, why=why)
 
 
 def receipt(name: str, bill_id: str, form: str) -> ResponseReturnValue:
