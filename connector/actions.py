@@ -6,7 +6,11 @@
 from collections.abc import Sequence
 
 from connector import audit, inbox, jobs, pauses, syncs
-from connector.errors import ConnectorError
+from connector.bills import ledger
+from connector.bills.guards import PEOPLE
+from connector.bills.preview import Look
+from connector.bills.push import approval_wish, check_guards, freeze
+from connector.errors import ConnectorError, Parked
 from connector.models import Pause, Sync
 from connector.services import Services
 
@@ -33,6 +37,57 @@ def queue(services: Services, sync_ids: Sequence[int]) -> None:
     with services.transaction() as db:
         due = [one for sync_id in sync_ids for one in syncs.still_due(db, sync_id, now)]
     jobs.enqueue(services.redis, due)
+
+
+def push(services: Services, connection: str, looked: Look, who: str) -> int:
+    """Let a worker send just what was looked at; answers the sync's id. Raises as `begin_push` does."""
+    sync_id = begin_push(services, connection, looked, who)
+    queue(services, [sync_id])
+    return sync_id
+
+
+def begin_push(services: Services, connection: str, looked: Look, who: str) -> int:
+    """Freeze just what was looked at of a bill, and let its sync run; answers the sync's id.
+
+    Raises Parked or Waiting for a bill that is not approved, has problems or may not be pushed yet, OutOfScope for one that
+    is left to others, and Waiting (`push_begun`) when another push has begun since: nothing of what was looked at is sent.
+    Of a push that is under way only the rest is sent.
+    """
+    bill_id, now = looked.preview.bill_id, services.now()
+    if not looked.is_approved:
+        raise Parked("not_approved", f"bill {bill_id} is not approved in m3ter", "Approve it in m3ter first.")
+    if looked.bill is not None and looked.plan is not None:
+        check_guards(services, connection, looked.plan, looked.preview.content, by_a_person=True)
+        if looked.plan.problems or looked.plan.charges:
+            freeze(services, connection, looked.bill, looked.plan)
+    with services.transaction() as db:
+        sync_id = syncs.ask(
+            db, connection=connection, kind="bill", subject=bill_id, trigger=f"pushed by {who}", now=now
+        )
+        syncs.retry(db, sync_id, who, now)
+        audit.note(
+            db, who=who, action="bills push", connection=connection, subject=bill_id, now=now, sync=sync_id,
+            to_send=f"{looked.preview.to_send} {looked.preview.currency}",
+        )  # fmt: skip
+    return sync_id
+
+
+def approve(services: Services, connection: str, bill_id: str, content: str, who: str) -> tuple[list[str], list[int]]:
+    """Note that this person approves just this result of the bill, and let it go on once enough people have.
+
+    Answers the people who have approved it so far, and the ids of the syncs that go on.
+    """
+    now = services.now()
+    with services.transaction() as db:
+        if ledger.approve(db, connection, bill_id, content, who, now):
+            audit.note(
+                db, who=who, action="bills approve", connection=connection, subject=bill_id, now=now, content=content
+            )
+        people = audit.people(ledger.approved_by(db, connection, bill_id, content))
+        woken = syncs.wake(db, connection, [approval_wish(bill_id)], now) if len(people) >= PEOPLE else []
+        due = syncs.mark_queued(db, woken, now)
+    jobs.enqueue(services.redis, due)
+    return people, woken
 
 
 def skip(services: Services, sync_id: int, reason: str, who: str) -> None:

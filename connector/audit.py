@@ -1,9 +1,10 @@
 """What people did, and why; rows are only ever added."""
 
 import csv
-import getpass
 import io
 import json
+import os
+import pwd
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
@@ -18,11 +19,21 @@ COLUMNS = ("id", "at", "actor", "action", "connection", "subject", "detail")
 
 
 def actor() -> str:
-    """Who is at the command line, as the operating system knows them."""
+    """Who is at the command line, as the operating system knows them: by its user, which no variable of theirs changes."""
+    user = os.getuid()
     try:
-        return f"cli:{getpass.getuser()}"
-    except (OSError, KeyError):
-        return "cli:unknown"
+        return f"cli:{pwd.getpwuid(user).pw_name}"
+    except KeyError:
+        return f"cli:uid-{user}"
+
+
+def people(actors: Iterable[str]) -> list[str]:
+    """The different people behind these actors, in the order of their first word.
+
+    An actor is a channel and a name, such as `web:ada`. Whoever speaks through two channels is one person, however each of
+    them writes the name.
+    """
+    return list(dict.fromkeys(actor.rpartition(":")[2].strip().casefold() for actor in actors))
 
 
 def note(db: Session, *, who: str, action: str, connection: str, subject: str, now: datetime, **detail: Any) -> None:

@@ -14,6 +14,7 @@ OPEN = ("pending", "running", "waiting", "parked")
 ALWAYS = datetime(1970, 1, 1, tzinfo=UTC)
 # Written out and not as parameters: PostgreSQL finds a partial index only by a condition that it can read.
 IS_OPEN = text("status IN ('pending', 'running', 'waiting', 'parked')")
+IS_BILL = text("kind = 'bill'")
 IS_LEFT = text("status IN ('ignored', 'failed')")
 
 
@@ -140,6 +141,7 @@ class Sync(Base):
         Index("ix_syncs_status", "status", "id"),
         Index("ix_syncs_subject", "subject"),
         Index("ix_syncs_trigger", "trigger"),
+        Index("ix_syncs_bills", "id", sqlite_where=IS_BILL, postgresql_where=IS_BILL),
     )  # fmt: skip
 
     connection: Mapped[str]
@@ -321,7 +323,10 @@ class SeenBill(Base):
     """What the last poll said of an approved bill; a new version opens a sync."""
 
     __tablename__ = "bills"
-    __table_args__ = (UniqueConstraint("connection", "bill_id"),)
+    __table_args__ = (
+        UniqueConstraint("connection", "bill_id"),
+        Index("ix_bills_account", "connection", "account_id"),
+    )
 
     connection: Mapped[str]
     bill_id: Mapped[str]
@@ -331,6 +336,9 @@ class SeenBill(Base):
     approved_at: Mapped[str | None]
     # Until when, exclusive, the account's usage is billed by it.
     billed_until: Mapped[datetime]
+    # Its exact total in its own currency; None where m3ter's list has not said.
+    currency: Mapped[str | None]
+    total: Mapped[Decimal | None]
     seen_at: Mapped[datetime]
 
 
@@ -340,6 +348,7 @@ class BillSnapshot(Base):
     __tablename__ = "bill_snapshots"
     __table_args__ = (
         UniqueConstraint("connection", "bill_id", "generation"),
+        Index("ix_bill_snapshots_account", "connection", "account_id"),
         Index(
             "uq_bill_snapshots_live", "connection", "bill_id", unique=True,
             sqlite_where=text("status = 'pushing'"), postgresql_where=text("status = 'pushing'"),
@@ -387,6 +396,7 @@ class LinePush(Base):
         UniqueConstraint("snapshot_id", "charge_key"),
         UniqueConstraint("connection", "invoice_id", "chargebee_line_id"),
         Index("ix_line_pushes_bill", "connection", "bill_id"),
+        Index("ix_line_pushes_final_invoice", "connection", "final_invoice_id"),
     )
 
     connection: Mapped[str]

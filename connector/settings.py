@@ -96,7 +96,7 @@ class Connection(BaseModel):
     two_people_above: Decimal | None = Field(
         None,
         ge=0,
-        description="a bill of more than this needs the approval of two people, by `connector bills approve`",
+        description="a bill of more than this needs the approval of two people, by `connector bills approve` or in the console",
     )
     shadow: bool = Field(False, description="plan bills and say what would be sent, but send nothing")
     group_lines: Literal["auto", "always", "never"] = Field(

@@ -136,5 +136,6 @@ def test_no_column_keeps_floats():
         "balance_requests.amount",
         "bill_snapshots.exact_total",
         "bill_snapshots.total_minor",
+        "bills.total",
         "line_pushes.amount_minor",
     }

@@ -39,7 +39,8 @@ def _note(services: Services, db: Session, connection: str, bill: Bill) -> bool:
     now = services.now()
     values: dict[str, Any] = {
         "account_id": bill.account_id, "version": bill.version, "last_calculated": bill.last_calculated,
-        "approved_at": bill.approved_at, "billed_until": days.billed_until(bill), "seen_at": now,
+        "approved_at": bill.approved_at, "billed_until": days.billed_until(bill), "currency": bill.currency,
+        "total": bill.total, "seen_at": now,
     }  # fmt: skip
     is_new = db.scalar(
         insert(db, SeenBill)

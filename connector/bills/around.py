@@ -35,6 +35,8 @@ def surroundings(services: Services, connected: Connected, bill: Bill) -> Surrou
             customers=customers,
             subscriptions=live,
             named=charges.named_subscriptions(db, connected.name),
+            # Before what was sent: whatever is sent after this look belongs to a newer push.
+            basis=ledger.basis(db, connected.name, bill.id),
             sent=ledger.sent_amounts(db, connected.name, bill.id),
             sent_for=ledger.subscriptions_sent_for(db, connected.name, bill.id),
             policies=policies(connected.settings),

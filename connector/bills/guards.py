@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from decimal import Decimal
 
-from connector import money
+from connector import audit, money
 from connector.bills.plan import PushPlan
 from connector.errors import Cause
 from connector.settings import Connection
@@ -18,7 +18,7 @@ DOUBTS = ("amount_bound", "change_bound")
 class Known:
     """What the guards look at beside the plan; amounts in minor units of the bill's currency.
 
-    `last_total` is that of the account's newest bill that was pushed in this currency, and `approved_by` the people who
+    `last_total` is that of the account's newest bill that was pushed in this currency, and `approved_by` the actors that
     have approved just this result of the bill.
     """
 
@@ -56,14 +56,14 @@ def doubts(settings: Connection, plan: PushPlan, known: Known) -> list[Cause]:
 
 def missing_people(settings: Connection, plan: PushPlan, known: Known) -> Cause | None:
     """That more people have to approve a bill of this size; no retry goes past it."""
-    bound = settings.two_people_above
-    if bound is None or abs(plan.total_minor) <= _minor(bound, plan) or len(set(known.approved_by)) >= PEOPLE:
+    bound, people = settings.two_people_above, audit.people(known.approved_by)
+    if bound is None or abs(plan.total_minor) <= _minor(bound, plan) or len(people) >= PEOPLE:
         return None
-    by = ", ".join(sorted(set(known.approved_by))) or "nobody"
+    by = ", ".join(people) or "nobody"
     return Cause(
         "needs_approval",
         f"a bill of more than {bound} {plan.currency} needs {PEOPLE} people, and was approved by {by}",
-        f"Each of them: `connector bills approve {plan.bill_id}`; it goes on by itself then.",
+        f"Each of them: the bill's page, or `connector bills approve {plan.bill_id}`; it goes on by itself then.",
     )
 
 

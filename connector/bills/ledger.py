@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from connector.bills.plan import GIVEN, NOTHING, Charge, PushPlan, line_as_json
@@ -145,18 +145,30 @@ def own_invoices(db: Session, connection: str, invoice_ids: Collection[str]) -> 
     return frozenset(str(invoice_id) for invoice_id in found)
 
 
+def basis(db: Session, connection: str, bill_id: str) -> int | None:
+    """Which push of the bill is the newest, counted from 1; 0 before the first, and None while one is under way."""
+    newest = db.execute(
+        select(BillSnapshot.generation, BillSnapshot.status)
+        .where(BillSnapshot.connection == connection, BillSnapshot.bill_id == bill_id)
+        .order_by(BillSnapshot.generation.desc())
+        .limit(1)
+    ).first()
+    if newest is None:
+        return 0
+    return None if newest.status == PUSHING else int(newest.generation)
+
+
 def freeze(
     db: Session, *, installation: str, connection: str, plan: PushPlan, content: str, now: datetime
-) -> BillSnapshot:
-    """Keep the plan as the bill's snapshot with one intent for each charge; nothing has been sent yet."""
-    generation = (
-        1
-        + db.scalars(
-            select(func.coalesce(func.max(BillSnapshot.generation), 0)).where(
-                BillSnapshot.connection == connection, BillSnapshot.bill_id == plan.bill_id
-            )
-        ).one()
-    )
+) -> BillSnapshot | None:
+    """Keep the plan as the bill's snapshot with one intent for each charge; nothing has been sent yet.
+
+    None when a push of the bill was under way while the plan was made, or has begun since: the plan knows nothing of what
+    that one has sent. IntegrityError where one begins in this very moment.
+    """
+    if plan.basis is None or basis(db, connection, plan.bill_id) != plan.basis:
+        return None
+    generation = plan.basis + 1
     snapshot = BillSnapshot(
         connection=connection, bill_id=plan.bill_id, generation=generation, account_id=plan.account_id,
         bill_version=plan.bill_version, last_calculated=plan.last_calculated, sha256=content, currency=plan.currency,
@@ -321,14 +333,14 @@ def last_total(db: Session, connection: str, account_id: str, currency: str, but
     ).first()  # fmt: skip
 
 
-def approve(db: Session, connection: str, bill_id: str, content: str, actor: str, now: datetime) -> list[str]:
-    """Note that a person approves this result of the bill; answers all who have."""
+def approve(db: Session, connection: str, bill_id: str, content: str, actor: str, now: datetime) -> bool:
+    """Note that a person approves this result of the bill; False when they have done so before."""
     made = insert(db, BillApproval).values(connection=connection, bill_id=bill_id, sha256=content, actor=actor, at=now)
-    db.execute(made.on_conflict_do_nothing(index_elements=["connection", "bill_id", "sha256", "actor"]))
-    return approved_by(db, connection, bill_id, content)
+    made = made.on_conflict_do_nothing(index_elements=["connection", "bill_id", "sha256", "actor"])
+    return db.scalar(made.returning(BillApproval.id)) is not None
 
 
 def approved_by(db: Session, connection: str, bill_id: str, content: str) -> list[str]:
-    """The people who have approved this result of the bill."""
+    """The actors that have approved this result of the bill; who they are as people says `audit.people`."""
     rows = select(BillApproval.actor).filter_by(connection=connection, bill_id=bill_id, sha256=content)
     return list(db.scalars(rows.order_by(BillApproval.id)))

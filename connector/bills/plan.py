@@ -112,6 +112,8 @@ class PushPlan:
     charges: tuple[Charge, ...] = ()
     problems: tuple[Problem, ...] = ()
     sha256: str = ""
+    # Which push of the bill was the newest when the plan was made; None while one was under way.
+    basis: int | None = field(default=0, compare=False)
     # The invoices that the charges go on, as they were seen.
     invoices: Mapping[str, Invoice] = field(default_factory=dict, compare=False)
 
@@ -138,7 +140,7 @@ def plan_push(bill: Bill, around: Surroundings) -> PushPlan:
     """What pushing this approved bill would do, or every reason why it cannot be pushed."""
     plan = PushPlan(
         bill_id=bill.id, bill_version=bill.version, last_calculated=bill.last_calculated, account_id=bill.account_id,
-        currency=bill.currency, decimals=0, exact_total=Decimal(0), total_minor=0,
+        currency=bill.currency, decimals=0, exact_total=Decimal(0), total_minor=0, basis=around.basis,
     )  # fmt: skip
     problems = _whole_bill_problems(bill, around)
     if problems:

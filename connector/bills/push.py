@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
+from sqlalchemy.exc import IntegrityError
+
 from connector import days, money, syncs
 from connector.bills import credits, doubled, final, guards, invoices, late, ledger, receipts, shadow
 from connector.bills.around import surroundings
@@ -124,18 +126,33 @@ def _stop(services: Services, run: Run, live: BillSnapshot) -> None:
 
 
 def freeze(services: Services, connection: str, bill: Bill, plan: PushPlan) -> BillSnapshot:
-    """Commit this plan as what the next attempts at the bill will do; raises for a plan with problems."""
+    """Commit this plan as what the next attempts at the bill will do; raises for a plan with problems.
+
+    Raises Waiting where another push of the bill has begun since the plan was made: what that one sends, this plan would
+    send once more.
+    """
     if plan.problems:
         _raise_problem(services, plan)
-    with services.transaction() as db:
-        return ledger.freeze(
-            db,
-            installation=services.installation,
-            connection=connection,
-            plan=plan,
-            content=content_hash(bill),
-            now=services.now(),
+    try:
+        with services.transaction() as db:
+            frozen = ledger.freeze(
+                db,
+                installation=services.installation,
+                connection=connection,
+                plan=plan,
+                content=content_hash(bill),
+                now=services.now(),
+            )
+    except IntegrityError:
+        frozen = None
+    if frozen is None:
+        raise Waiting(
+            "push_begun",
+            f"another push of bill {plan.bill_id} has begun since this plan was made: nothing of the plan was sent",
+            f"Nothing: that push goes on by itself, and `connector bills show {plan.bill_id}` says how far it is.",
+            seconds=1,
         )
+    return frozen
 
 
 def _freeze(

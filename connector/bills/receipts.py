@@ -8,23 +8,23 @@ import csv
 import hashlib
 import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 import jinja2
-from sqlalchemy import func, or_, select
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from connector import money, spreadsheet
 from connector.bills import ledger
 from connector.bills.ledger import DONE
 from connector.bills.plan import GIVEN, NOTHING
-from connector.database import batches, insert
+from connector.database import insert
 from connector.mappings import own
 from connector.mappings.pairs import Pair
-from connector.models import BillSnapshot, LinePush, Receipt, SeenBill, Sync
+from connector.models import BillSnapshot, LinePush, Receipt
 from connector.services import Services
 from connector.syncs import Run
 
@@ -212,6 +212,15 @@ def current(db: Session, connection: str, bill_id: str) -> dict[str, Any] | None
     return now | stored | {"sha256": receipt.sha256}
 
 
+def document(db: Session, connection: str, bill_id: str) -> dict[str, Any] | None:
+    """The newest receipt for scripts: as it was stored, its hash, and the same with its charges as they are `now`."""
+    stored = latest(db, connection, bill_id)
+    if stored is None:
+        return None
+    now = current(db, connection, bill_id)
+    return {"bill_id": bill_id, "receipt": stored.body, "sha256": stored.sha256, "now": now}
+
+
 def how(charge: Mapping[str, Any]) -> str:
     """What a line's part in a charge is, in a word or two."""
     if charge["kind"] in GIVEN:
@@ -327,45 +336,3 @@ th, td { border-bottom: 1px solid #ccc; padding: .25rem .75rem .25rem 0; text-al
 </body>
 </html>"""
 )
-
-
-def listed(db: Session, connection: str, *, status: str | None, limit: int) -> list[dict[str, Any]]:
-    """The bills whose syncs were opened last, newest first: their newest sync, and the totals of what was frozen of them.
-
-    `billed_until` is the end of the period where a poll has seen the bill; totals are None where nothing was frozen.
-    """
-    newest = select(func.max(Sync.id)).where(Sync.connection == connection, Sync.kind == "bill").group_by(Sync.subject)
-    found = select(Sync).where(Sync.id.in_(newest), *([Sync.status == status] if status else []))
-    syncs = db.scalars(found.order_by(Sync.id.desc()).limit(limit)).all()
-    bill_ids = [one.subject for one in syncs]
-    snapshots: dict[str, BillSnapshot] = {}
-    done: dict[str, list[LinePush]] = {}
-    seen: dict[str, SeenBill] = {}
-    for some in batches(bill_ids):
-        frozen = select(BillSnapshot).filter_by(connection=connection).where(BillSnapshot.bill_id.in_(some))
-        snapshots |= {one.bill_id: one for one in db.scalars(frozen.order_by(BillSnapshot.generation))}
-        rows = select(LinePush).filter_by(connection=connection, status=DONE).where(LinePush.bill_id.in_(some))
-        for row in db.scalars(rows):
-            done.setdefault(row.bill_id, []).append(row)
-        polled = select(SeenBill).filter_by(connection=connection).where(SeenBill.bill_id.in_(some))
-        seen |= {one.bill_id: one for one in db.scalars(polled)}
-    return [
-        _overview(one, snapshots.get(one.subject), done.get(one.subject, ()), seen.get(one.subject)) for one in syncs
-    ]
-
-
-def _overview(
-    sync: Sync, snapshot: BillSnapshot | None, done: Sequence[LinePush], seen: SeenBill | None
-) -> dict[str, Any]:
-    known = snapshot or seen
-    nothing = dict.fromkeys(("currency", "bill_total", "invoice_total_added", "equal"))
-    return {
-        "bill_id": sync.subject,
-        "account_id": known.account_id if known else None,
-        "sync": sync.id,
-        **{name: getattr(sync, name) for name in ("status", "cause", "text", "next_step")},
-        **(_totals(snapshot, done) if snapshot else nothing),
-        "invoices": invoice_ids(done),
-        "billed_until": seen.billed_until if seen else None,
-        "updated_at": sync.updated_at,
-    }

@@ -62,7 +62,8 @@ class Surroundings:
     `subscriptions` are the live ones of each account, and `named` the subscription that a person has mapped to an
     account or a contract. `sent` is what earlier pushes of the bill have put on invoices, by line key, in minor units;
     `sent_for` the subscriptions on whose invoices that was, and `ours` the invoice lines that any push has made.
-    `in_doubt` are invoices on which another bill has a line whose answer is missing.
+    `in_doubt` are invoices on which another bill has a line whose answer is missing. `basis` is the bill's push up to which
+    `sent` counts (see `ledger.basis`).
     """
 
     now: datetime
@@ -72,6 +73,7 @@ class Surroundings:
     subscriptions: Mapping[str, Sequence[str]]
     named: Mapping[tuple[str, str], str] = field(default_factory=dict)
     pending: Mapping[str, Sequence[Invoice]] = field(default_factory=dict)
+    basis: int | None = 0
     sent: Mapping[str, int] = field(default_factory=dict)
     sent_for: Collection[str] = ()
     ours: Collection[str] = ()

@@ -1,29 +1,29 @@
 """`connector bills …`"""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import click
-from sqlalchemy import select
 
-from connector import audit, jobs, syncs
-from connector.bills import closing, ledger, receipts, shadow
+from connector import actions, audit, money
+from connector.bills import beside, closing, ledger, listing, preview, receipts, shadow, standing
 from connector.bills import plan as plans
 from connector.bills.closing import Work
 from connector.bills.comparing import DIFFERS, EQUAL, SAME_SUMS
-from connector.bills.guards import PEOPLE
 from connector.bills.lines import content_hash
+from connector.bills.listing import Listed
 from connector.bills.plan import PushPlan
-from connector.bills.push import approval_wish, check_guards, freeze, plan_for
+from connector.bills.push import plan_for
+from connector.bills.versions import Difference, Version
 from connector.cli.common import attempt_now, connection_option, output, show, table, wire
 from connector.errors import ConnectorError, Parked
 from connector.mappings.pairs import day_or_time
-from connector.mappings.table import customers_of
-from connector.models import SeenBill, Sync
+from connector.models import BillApproval
 from connector.services import Services
 
 # How many lines `show` prints before it says how many more there are.
@@ -60,13 +60,14 @@ def plan_bill(bill_id: str, connection: str) -> Any:
 def push_bill(bill_id: str, wanted: str | None, dry_run: bool, yes: bool, connection: str) -> Any:
     """Put the lines of approved bill BILL_ID on their invoices, each once; what was sent before is not sent again."""
     services = wire()
-    bill = services.connection(connection).m3ter.get_bill(bill_id)
-    if bill.status != "APPROVED":
-        raise Parked("not_approved", f"bill {bill_id} is {bill.status}", "Approve it in m3ter first.")
-    with services.reading() as db:
-        live = ledger.live_snapshot(db, connection, bill_id)
-    if live is None:
-        plan = plan_for(services, connection, bill)
+    looked = preview.look(services, connection, bill_id)
+    plan = looked.plan
+    if plan is None:
+        if dry_run or wanted:
+            raise ConnectorError(f"a push of bill {bill_id} is under way already: `connector bills show {bill_id}`")
+    elif not looked.is_approved:
+        raise Parked("not_approved", f"bill {bill_id} is not approved in m3ter", "Approve it in m3ter first.")
+    else:
         if wanted and plan.sha256 != wanted:
             raise Parked(
                 "plan_changed",
@@ -79,12 +80,8 @@ def push_bill(bill_id: str, wanted: str | None, dry_run: bool, yes: bool, connec
         if not yes:
             show(_plan_text(plan), on_standard_error=True)
             click.confirm("Add these lines?", abort=True, err=True)
-        check_guards(services, connection, plan, content_hash(bill), by_a_person=True)
-        if plan.charges:
-            freeze(services, connection, bill, plan)
-    elif dry_run or wanted:
-        raise ConnectorError(f"a push of bill {bill_id} is under way already: `connector bills show {bill_id}`")
-    return _push_now(services, connection, bill_id)
+    # Here instead of in a worker; the sync's lease keeps the two apart.
+    return attempt_now(services, actions.begin_push(services, connection, looked, audit.actor()))
 
 
 @bills_group.command("approve")
@@ -95,55 +92,68 @@ def approve_bill(bill_id: str, connection: str) -> Any:
     """Approve the push of BILL_ID as m3ter has calculated it now; above TWO_PEOPLE_ABOVE two people have to."""
     services = wire()
     bill = services.connection(connection).m3ter.get_bill(bill_id)
-    now, who = services.now(), audit.actor()
-    with services.transaction() as db:
-        people = ledger.approve(db, connection, bill_id, content_hash(bill), who, now)
-        audit.note(db, who=who, action="bills approve", connection=connection, subject=bill_id, now=now)
-        woken = syncs.wake(db, connection, [approval_wish(bill_id)], now) if len(people) >= PEOPLE else []
-        due = syncs.mark_queued(db, woken, now)
-    jobs.enqueue(services.redis, due)
-    return {
-        "bill_id": bill_id,
-        "approved_by": people,
-        "woken": woken,
-    }, f"Bill {bill_id} is approved by {', '.join(people)}."
-
-
-def _push_now(services: Services, connection: str, bill_id: str) -> Any:
-    """Run the bill's sync here instead of in a worker; its lease keeps the two apart."""
-    now, who = services.now(), audit.actor()
-    with services.transaction() as db:
-        sync_id = syncs.ask(
-            db, connection=connection, kind="bill", subject=bill_id, trigger=f"pushed by {who}", now=now
-        )
-        syncs.retry(db, sync_id, who, now)
-        audit.note(db, who=who, action="bills push", connection=connection, subject=bill_id, now=now, sync=sync_id)
-    return attempt_now(services, sync_id)
+    people, woken = actions.approve(services, connection, bill_id, content_hash(bill), audit.actor())
+    document = {"bill_id": bill_id, "approved_by": people, "woken": woken}
+    return document, f"Bill {bill_id} is approved by {', '.join(people)}."
 
 
 @bills_group.command("list")
 @click.option("--status", help="pending, running, waiting, parked, succeeded or superseded.")
+@click.option(
+    "--section", type=click.Choice(list(listing.SECTIONS)), help="Waiting for an invoice, late, parked or pushed."
+)
+@click.option("--about", help="The id of a bill, account, customer, subscription or invoice.")
+@click.option("--currency", help="Only bills in this currency.")
+@click.option("--before", type=click.IntRange(1), help="Only bills older than that of this sync, for the next page.")
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 1000))
 @connection_option
 @output
-def list_bills(status: str | None, limit: int, connection: str) -> Any:
+def list_bills(
+    status: str | None,
+    section: str | None,
+    about: str | None,
+    currency: str | None,
+    before: int | None,
+    limit: int,
+    connection: str,
+) -> Any:
     """List bills, the newest first: what was added of each, on which invoices, and how long one still waits for its own."""
     services = wire()
+    services.connection(connection)
+    wanted = listing.Filter(connection, section, status, about, currency)
     with services.reading() as db:
-        found = receipts.listed(db, connection, status=status, limit=limit)
+        found = listing.listed(services, db, wanted, before=before, limit=limit)
+        sums = listing.sums(db, [connection])
     work = _work_by_bill(services, connection)
-    for one in found:
-        one["deadline"] = _deadline(services, connection, one["cause"], one["billed_until"])
-        one["work"] = [_work_json(left) for left in work.get(one["bill_id"], ())]
-    rows = [
-        [one["bill_id"], one["status"], one["cause"], _amount(one, "bill_total"), _amount(one, "invoice_total_added"),
-         ", ".join(one["invoices"]), _left(one["deadline"], services.now()),
-         "\n".join(_countdown(left, services.now()) for left in work.get(one["bill_id"], ())),
-         f"{one['updated_at']:%Y-%m-%d %H:%M}"]
-        for one in found
-    ]  # fmt: skip
+    document = {
+        "bills": [
+            listing.as_json(one) | {"work": [_work_json(left) for left in work.get(one.bill_id, ())]} for one in found
+        ],
+        "sections": {
+            name: {"bills": one.bills, "amounts": {of: str(sum_) for of, sum_ in one.amounts.items()}, "unknown": one.unknown}
+            for name, one in sums.items()
+        },
+    }  # fmt: skip
+    rows = [_list_row(one, work.get(one.bill_id, ()), services.now()) for one in found]
     columns = ["bill", "status", "cause", "total", "added", "invoices", "waits until", "to do", "last changed"]
-    return {"bills": [_in_json(one) for one in found]}, table("Bills", columns, rows)
+    text: list[Any] = [table("Bills", columns, rows)]
+    if len(found) == limit:
+        text.append(f"More: `connector bills list --before {found[-1].id}`")
+    return document, [*text, *(_sum_text(name, one) for name, one in sums.items() if one.bills)]
+
+
+def _list_row(one: Listed, work: Sequence[Work], now: datetime) -> list[Any]:
+    return [
+        one.bill_id, one.sync.status, one.sync.cause, _amount(one.total, one.currency), _amount(one.added, one.currency),
+        ", ".join(one.invoices), _left(one.deadline, now), "\n".join(_countdown(left, now) for left in work),
+        f"{one.sync.updated_at:%Y-%m-%d %H:%M}",
+    ]  # fmt: skip
+
+
+def _sum_text(name: str, one: listing.Sum) -> str:
+    amounts = ", ".join(money.shown(amount, currency) for currency, amount in sorted(one.amounts.items()))
+    unknown = f"{one.unknown} of unknown total" if one.unknown else ""
+    return f"{name}: {one.bills} bill(s), {', '.join(filter(None, (amounts, unknown)))}"
 
 
 def _work_by_bill(services: Services, connection: str) -> dict[str, list[Work]]:
@@ -199,22 +209,12 @@ def list_closing(risky: bool, limit: int, connection: str) -> Any:
     return document, [*text, f"{len(late)} of {len(work)} may come too late."]
 
 
-def _amount(one: dict[str, Any], name: str) -> str | None:
-    return None if one[name] is None else f"{one[name]} {one['currency']}"
+def _amount(amount: Decimal | None, currency: str | None) -> str | None:
+    return None if amount is None or currency is None else money.shown(amount, currency)
 
 
 def _in_json(one: dict[str, Any]) -> dict[str, Any]:
     return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in one.items()}
-
-
-def _deadline(services: Services, connection: str, cause: str | None, billed_until: datetime | None) -> datetime | None:
-    """Until when a bill waits for its invoice; None where it does not, or where no poll has seen its period."""
-    settings = services.connection(connection).settings
-    if cause != "no_pending_invoice" or settings.late_bills == "next_invoice":
-        return None
-    if billed_until is None or billed_until.year not in plans.YEARS:
-        return None
-    return billed_until + timedelta(days=settings.wait_for_invoice_days)
 
 
 def _left(deadline: datetime | None, now: datetime) -> str | None:
@@ -243,14 +243,13 @@ def show_receipt(bill_id: str, as_csv: bool, as_page: bool, file: Path | None, c
         raise click.UsageError("--file takes --csv or --page.")
     services = wire()
     with services.reading() as db:
-        receipt = receipts.current(db, connection, bill_id)
-        stored = receipts.latest(db, connection, bill_id)
-    if receipt is None or stored is None:
+        document = receipts.document(db, connection, bill_id)
+    if document is None:
         raise ConnectorError(
             f"there is no receipt of bill {bill_id}; `connector bills show {bill_id}` says how far it is"
         )
+    receipt = document["now"]
     if not (as_csv or as_page):
-        document = {"bill_id": bill_id, "receipt": stored.body, "sha256": stored.sha256, "now": receipt}
         return document, [*_heading(receipt), *_lines(receipt, limit=None)]
     name, text = ("csv", receipts.to_csv(receipt)) if as_csv else ("page", receipts.to_page(receipt))
     if file is not None:
@@ -309,47 +308,57 @@ def _sum_of(compared: list[dict[str, Any]], currency: str) -> dict[str, Any]:
 def show_bill(bill_id: str, connection: str) -> Any:
     """Show on one screen how BILL_ID stands: both totals, where each line went, what is to come, and the next step."""
     services = wire()
-    with services.reading() as db:
-        stored = receipts.latest(db, connection, bill_id)
-        live = ledger.live_snapshot(db, connection, bill_id)
-        intents = ledger.intents(db, live.id) if live else []
-        now = receipts.report(db, live) if live else receipts.current(db, connection, bill_id)
-        invoices = receipts.invoice_ids(ledger.done_lines(db, connection, bill_id))
-        latest = select(Sync).where(Sync.connection == connection, Sync.kind == "bill", Sync.subject == bill_id)
-        sync = db.scalars(latest.order_by(Sync.id.desc())).first()
-        seen = db.scalars(select(SeenBill).filter_by(connection=connection, bill_id=bill_id)).first()
-        account_id = now["account_id"] if now else seen.account_id if seen else None
-        customer = customers_of(db, connection, [account_id] if account_id else [])
-        compared = shadow.of_bill(db, connection, bill_id)
-    if sync is None and stored is None:
+    found = standing.of_bill(services, connection, bill_id)
+    if not found.is_known:
         raise ConnectorError(f"nothing is known of bill {bill_id}; `connector bills plan {bill_id}` asks m3ter")
-    deadline = _deadline(services, connection, sync.cause if sync else None, seen.billed_until if seen else None)
-    work = _work_by_bill(services, connection).get(bill_id, [])
-    document = {
-        "bill_id": bill_id,
-        "account_id": account_id,
-        "customer_id": customer.get(account_id or ""),
-        "sync": syncs.as_json(sync) if sync else None,
-        "deadline": deadline.isoformat() if deadline else None,
-        "work": [_work_json(one) for one in work],
-        "invoices": invoices,
-        "receipt": stored.body | {"sha256": stored.sha256} if stored else None,
-        "now": now,
-        "shadow": compared,
-        "under_way": [
-            {
-                "item_price_id": one.item_price_id,
-                "invoice_id": one.invoice_id,
-                "amount_minor": one.amount_minor,
-                "currency": one.currency,
-                "status": one.status,
-                "chargebee_line_id": one.chargebee_line_id,
-            }
-            for one in intents
-        ],
-    }
+    work = standing.work_of(services, found)
+    document = standing.as_json(found) | {"work": [_work_json(one) for one in work]}
     countdowns = [_countdown(one, services.now()) for one in work]
-    return document, _bill_text(document, _left(deadline, services.now()), countdowns)
+    later = [text for one in found.versions if one.number > 1 for text in _version(one)]
+    approved = [_approval(one) for one in found.approvals]
+    return document, [*_bill_text(document, _left(found.deadline, services.now()), countdowns), *later, *approved]
+
+
+def _version(one: Version) -> list[Any]:
+    """What a later version of the bill changed."""
+    when = f"Version {one.number}, frozen {one.frozen_at:%Y-%m-%d %H:%M}"
+    name = f"{when}: {one.total} {one.currency}, sent before {one.sent_before}"
+    return [name, _differences(one.differences)] if one.differences else [f"{name}; nothing differs"]
+
+
+def _differences(found: Sequence[Difference]) -> Any:
+    rows = [[one.what, one.sent, one.now, f"{one.differs:+}"] for one in found[:LINES]]
+    return table(f"What differs in {len(found)} line(s)", ["line", "sent", "now", "differs"], rows)
+
+
+def _approval(one: BillApproval) -> str:
+    return f"Approved by {one.actor} at {one.at:%Y-%m-%d %H:%M}, as calculated to {one.sha256[:12]}"
+
+
+@bills_group.command("check")
+@click.argument("bill_id")
+@connection_option
+@output
+def check_bill(bill_id: str, connection: str) -> Any:
+    """Ask both systems now how BILL_ID stands beside its invoices; changes nothing, exits with 1 where they are not equal."""
+    found = beside.of_bill(wire(), connection, bill_id)
+    added = "nothing was sent" if found.added is None else f"on invoices {found.added} {found.currency}"
+    verdict = "equal" if found.is_equal else "NOT EQUAL"
+    text: list[Any] = [f"Bill {bill_id} is {found.status}: {found.total} {found.currency}, {added}: {verdict}"]
+    rows = [
+        [one.id, one.status, line.what, line.sent, line.found, line.verdict]
+        for one in found.invoices
+        for line in one.lines
+    ]
+    rows += [
+        [one.id, one.status, what, None, amount, "not ours"] for one in found.invoices for what, amount in one.others
+    ]
+    text += [table("On invoices", ["invoice", "state", "charge", "sent", "found", ""], rows)] if rows else []
+    text += [_differences(found.differences)] if found.differences else []
+    text += [*found.problems, *(f"{one.code}: {one.text}" for one in found.preview.problems)]
+    text += [f"May not be pushed: {found.held_back.text}"] if found.held_back else []
+    text += [f"{found.left_out} more invoices were not read"] if found.left_out else []
+    return {**beside.as_json(found), "exit_status": 0 if found.is_equal else 1}, text
 
 
 def _bill_text(document: dict[str, Any], left: str | None, countdowns: list[str]) -> list[Any]:

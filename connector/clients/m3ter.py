@@ -258,11 +258,13 @@ class M3terClient:
         self._api.get(f"{collection}.retrieve", collection, entity_id)
 
     def list_bills(self, *, status: str, bill_date_start: date, account_id: str | None = None) -> Iterator[Bill]:
-        """Every bill (of that account) of that status with a bill date from that day on, without its lines, newest first.
+        """Every bill (of that account) of that status with a bill date from that day on, with its total, without its lines, the
+        newest first.
 
         m3ter API: Bill > List Bills
         """
-        return self._bills({"status": status, "billDateStart": bill_date_start.isoformat(), "accountId": account_id})
+        wanted = {"status": status, "billDateStart": bill_date_start.isoformat(), "accountId": account_id}
+        return self._bills(wanted | {"includeBillTotal": "true"})
 
     def bills_on(self, account_id: str, bill_date: date) -> list[Bill]:
         """Every bill of the account for that bill date, whatever its status, each read anew with its lines.

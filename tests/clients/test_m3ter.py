@@ -635,6 +635,7 @@ def test_bills_are_listed_without_their_lines_over_all_pages(client, m3ter):
         "status": "APPROVED",
         "billDateStart": "2026-01-01",
         "excludeLineItems": "true",
+        "includeBillTotal": "true",
         "pageSize": "100",
     }
     assert query(sent(m3ter)[0]) == expected

@@ -217,6 +217,17 @@ def test_push_asks_before_money_moves(world: World, connector: Command, approved
     assert document(agreed)["status"] == "succeeded"
 
 
+def test_push_that_a_worker_made_while_the_question_stood_is_not_made_again(
+    world: World, connector: Command, approved: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bill_id, invoice_id = approved
+    monkeypatch.setattr("click.confirm", lambda *_, **__: world.poll())
+    late = connector("bills", "push", bill_id)
+    assert (late.exit_code, "another push of bill" in late.stderr) == (1, True)
+    assert world.charges(invoice_id) == [(CALLS_PRICE, 700), (CALLS_PRICE, 800)]
+    assert world.sync("bill", bill_id).status == "succeeded"
+
+
 def test_receipt_is_shown_line_by_line(world: World, connector: Command, approved: tuple[str, str]) -> None:
     bill_id, invoice_id = approved
     world.poll()

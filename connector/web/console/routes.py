@@ -13,6 +13,8 @@ from connector.access import ADMIN, OPERATOR, VIEWER
 from connector.services import CALLBACK
 from connector.web.console import alerts, audit_log, connections, events, login, overview, sign_on, syncs, users
 from connector.web.console.balances import asked, changing, jobs, new, pages, types, watching
+from connector.web.console.bills import acting
+from connector.web.console.bills import pages as bills
 from connector.web.console.mappings import changing as mapping
 from connector.web.console.mappings import csv_in, pulling
 from connector.web.console.mappings import pages as mappings
@@ -39,6 +41,7 @@ BALANCE = f"{BALANCES}/<uuid:balance_id>"
 MAPPINGS = "/mappings/<name>"
 # Two thousand rows of mappings, as a page carries them to the next.
 MANY_ROWS = 2**20
+BILL = "/bills/<name>/<bill_id>"
 
 ROUTES = (
     Route("login", "GET", "/login", None, login.show),
@@ -68,6 +71,14 @@ ROUTES = (
     Route("resume", "POST", "/connections/<name>/resume", OPERATOR, connections.resume),
     Route("confirm_resume_money", "GET", "/connections/<name>/money", OPERATOR, connections.confirm_resume_money),
     Route("resume_money", "POST", "/connections/<name>/money", OPERATOR, connections.resume_money),
+    Route("bills", "GET", "/bills", VIEWER, bills.index, "Bills"),
+    Route("bill", "GET", BILL, VIEWER, bills.show),
+    Route("bill_now", "GET", f"{BILL}/now", VIEWER, bills.ask_both),
+    Route("bill_receipt", "GET", f"{BILL}/receipt.<form>", VIEWER, bills.receipt),
+    Route("confirm_push", "GET", f"{BILL}/push", OPERATOR, acting.confirm_push),
+    Route("push_bill", "POST", f"{BILL}/push", OPERATOR, acting.push),
+    Route("confirm_approve", "GET", f"{BILL}/approve", OPERATOR, acting.confirm_approve),
+    Route("approve_bill", "POST", f"{BILL}/approve", OPERATOR, acting.approve),
     Route("balances", "GET", "/balances", VIEWER, pages.index, "Balances"),
     Route("chart_style", "GET", "/balances/chart.css", VIEWER, pages.chart_style),
     Route("balance", "GET", BALANCE, VIEWER, pages.show),
