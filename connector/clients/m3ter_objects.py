@@ -102,6 +102,7 @@ class Plan:
     id: str
     plan_template_id: str
     account_id: str | None
+    name: str | None = None
 
     @classmethod
     def from_json(cls, raw: object) -> "Plan":
@@ -111,6 +112,7 @@ class Plan:
             id=fields.id("id"),
             plan_template_id=fields.id("planTemplateId"),
             account_id=fields.text_or_none("accountId"),
+            name=fields.text_or_none("name"),
         )
 
 
