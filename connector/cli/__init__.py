@@ -5,6 +5,7 @@ import click
 from connector.cli.balances import balances_group
 from connector.cli.bills import bills_group
 from connector.cli.connections import connections_group
+from connector.cli.customers import customers_group
 from connector.cli.database import db
 from connector.cli.demo import demo
 from connector.cli.events import events_group
@@ -29,6 +30,7 @@ for command in (
     bills_group,
     clock,
     connections_group,
+    customers_group,
     db,
     demo,
     events_group,

@@ -305,7 +305,7 @@ def _bills(db: Session, connection: str, customer_id: str, account_id: str | Non
         seen = {row.bill_id: row for row in db.scalars(rows.order_by(SeenBill.id.desc()).limit(BILLS))}
     pushes = (
         select(LinePush.bill_id, func.max(LinePush.id))
-        .filter_by(connection=connection, customer_id=customer_id)
+        .where(LinePush.connection == connection, LinePush.customer_id == customer_id)
         .group_by(LinePush.bill_id)
         .order_by(func.max(LinePush.id).desc())
         .limit(BILLS)
