@@ -103,7 +103,7 @@ def stops(history: Sequence[Subscription], metering: Metering) -> list[Bar]:
     """The times in which the subscription was paused, cancelled, or still to begin, each run of one status once."""
     moments: list[datetime | None] = [*effective_times(history, metering)]
     found: list[Bar] = []
-    for state, start, end in zip(history, moments, [*moments[1:], None], strict=True):
+    for state, start, end in zip(history, moments, [*moments, None][1:], strict=True):
         ended = ends_at(state)
         status = "cancelled" if ended is not None else state.status
         begins = max(start, ended) if start is not None and ended is not None else start

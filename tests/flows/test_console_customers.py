@@ -15,7 +15,6 @@ from sqlalchemy import select
 from connector import mirror, syncs
 from connector.access import ADMIN, OPERATOR, VIEWER
 from connector.cli import customers as customer_commands
-from connector.cli import events as event_commands
 from connector.cli import main
 from connector.models import Account, AuditEntry, BalanceRequest, InboxEvent, QuarantinedBody
 from connector.services import Services
@@ -92,12 +91,23 @@ def year(people: World) -> dict[str, str]:
     }
 
 
-def test_page_shows_account_plans_over_time_bills_and_what_happened(
-    people: World, as_person: Any, year: dict[str, str]
+def test_customer_is_shown_whole_and_found_by_any_id_at_the_console_and_by_command(
+    people: World, as_person: Any, year: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One world for all that only looks; what changes it comes last."""
+    browser = as_person("vera")
+    page_shows_account_plans_over_time_bills_and_what_happened(people, browser, year)
+    anything_is_found_by_any_id(people, browser, year)
+    m3ter_is_asked_only_where_a_person_wants_that(people, browser, year)
+    monkeypatch.setattr(customer_commands, "wire", lambda: people.services)
+    commands_say_and_do_the_same(people, year)
+
+
+def page_shows_account_plans_over_time_bills_and_what_happened(
+    people: World, browser: Browser, year: dict[str, str]
 ) -> None:
     changed = "2026-02-10 00:00:00"
     people.forget_calls()
-    browser = as_person("vera")
     answer = browser.get("/customers/default/acme")
     said = text_of(answer)
     assert people.calls("m3ter") == people.calls("chargebee") == []
@@ -131,6 +141,8 @@ def test_page_shows_account_plans_over_time_bills_and_what_happened(
     assert "subscription_changed" in {row[1] for row in cells(answer, "Events")}
     assert "Sync now" not in said, "a viewer only looks"
 
+
+def m3ter_is_asked_only_where_a_person_wants_that(people: World, browser: Browser, year: dict[str, str]) -> None:
     people.m3ter.account_plans[year["plan"]]["endDate"] = "2026-01-20T00:00:00Z"
     live = browser.get("/customers/default/acme?live=m3ter")
     assert "is there as plan" in text_of(live)
@@ -141,7 +153,7 @@ def test_page_shows_account_plans_over_time_bills_and_what_happened(
     assert (away.status_code, "m3ter does not say more now" in text_of(away)) == (200, True)
 
 
-def test_anything_is_found_by_any_id_of_either_system(people: World, as_person: Any, year: dict[str, str]) -> None:
+def anything_is_found_by_any_id(people: World, browser: Browser, year: dict[str, str]) -> None:
     with people.services.transaction() as db:
         request = BalanceRequest(
             connection="default", kind="transaction", reference="ref-1", account_id=year["account"],
@@ -157,7 +169,6 @@ def test_anything_is_found_by_any_id_of_either_system(people: World, as_person: 
                 sha256="", status="new",
             )
         )  # fmt: skip
-    browser = as_person("vera")
     event = next(row for row in people.inbox() if row.event_type == "subscription_created")
     customer = "/console/customers/default/acme"
     bill = f"/console/syncs?connection=default&about={year['bill']}"
@@ -196,12 +207,40 @@ def test_anything_is_found_by_any_id_of_either_system(people: World, as_person: 
     ]
     page = browser.get(f"/events/{event.id}")
     assert [(row[0], row[1]) for row in cells(page, "What it is about")][:3] == [
-        ("subscription", "sub-1"),
+        ("subscription", "sub-2"),
         ("customer", "acme"),
         ("account", year["account"]),
     ]
     assert "started account plan" in text_of(page)
     assert f'href="{customer}"' in page.text
+
+
+def commands_say_and_do_the_same(people: World, year: dict[str, str]) -> None:
+    def run(*words: str) -> Any:
+        result = CliRunner().invoke(main, list(words))
+        assert result.exit_code == 0, result.output
+        return json.loads(result.stdout) if "--json" in words else result.stdout
+
+    document = run("customers", "show", "sub-1", "--json")
+    assert (document["customer_id"], document["account_id"], document["state"]) == ("acme", year["account"], "in step")
+    assert [bill["total"] for bill in document["bills"]] == ["10"]
+    assert [one["end"] for one in document["timeline"] if one["m3ter_id"] == year["plan"]] == [
+        "2026-01-05T00:00:00+00:00"
+    ]
+    said = run("customers", "show", "acme")
+    for text in (year["account"], "sub-2", "2026-02-10", year["bill"], "10.00 USD"):
+        assert text in said
+    assert [one["customer_id"] for one in run("customers", "list", "--json")["customers"]] == ["acme"]
+    assert run("customers", "list", "--state", "parked", "--json")["customers"] == []
+    before = len(people.syncs())
+    assert run("customers", "sync", "acme", "--dry-run", "--json")["syncs"] == []
+    assert len(people.syncs()) == before
+    made = run("customers", "sync", "acme", "--json")["syncs"]
+    assert [(one["kind"], one["subject"]) for one in made] == [
+        ("customer", "acme"), ("subscription", "sub-1"), ("subscription", "sub-2"),
+    ]  # fmt: skip
+    assert [one["says"] for one in run("customers", "find", year["plan"], "--json")["hits"]] == ["account plan"]
+    assert CliRunner().invoke(main, ["customers", "show", "nobody"]).exit_code == 1
 
 
 def test_list_shows_how_customers_stand_and_is_filtered_by_it(people: World, as_person: Any) -> None:
@@ -395,34 +434,3 @@ def test_failed_event_says_what_to_do_and_is_closed_with_a_reason(people: World,
     [row] = people.inbox()
     assert (row.status, row.reason) == ("ignored", "closed by web:otto: made by hand")
     assert actions(people).count(("events close", "web:otto")) == 1
-
-
-def test_commands_say_and_do_the_same(people: World, year: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (customer_commands, event_commands):
-        monkeypatch.setattr(module, "wire", lambda: people.services)
-
-    def run(*words: str) -> Any:
-        result = CliRunner().invoke(main, list(words))
-        assert result.exit_code == 0, result.output
-        return json.loads(result.stdout) if "--json" in words else result.stdout
-
-    document = run("customers", "show", "sub-1", "--json")
-    assert (document["customer_id"], document["account_id"], document["state"]) == ("acme", year["account"], "in step")
-    assert [bill["total"] for bill in document["bills"]] == ["10"]
-    assert [one["end"] for one in document["timeline"] if one["m3ter_id"] == year["plan"]] == [
-        "2026-01-05T00:00:00+00:00"
-    ]
-    said = run("customers", "show", "acme")
-    for text in (year["account"], "sub-2", "2026-02-10", year["bill"], "10.00 USD"):
-        assert text in said
-    assert [one["customer_id"] for one in run("customers", "list", "--json")["customers"]] == ["acme"]
-    assert run("customers", "list", "--state", "parked", "--json")["customers"] == []
-    before = len(people.syncs())
-    assert run("customers", "sync", "acme", "--dry-run", "--json")["syncs"] == []
-    assert len(people.syncs()) == before
-    made = run("customers", "sync", "acme", "--json")["syncs"]
-    assert [(one["kind"], one["subject"]) for one in made] == [
-        ("customer", "acme"), ("subscription", "sub-1"), ("subscription", "sub-2"),
-    ]  # fmt: skip
-    assert [one["says"] for one in run("customers", "find", year["plan"], "--json")["hits"]] == ["account plan"]
-    assert CliRunner().invoke(main, ["customers", "show", "nobody"]).exit_code == 1

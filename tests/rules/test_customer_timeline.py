@@ -1,6 +1,7 @@
 """A customer's timeline as values: what stands in m3ter, what is wanted, and when nothing was to be billed."""
 
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -93,6 +94,12 @@ def test_item_without_a_plan_has_its_lane_and_says_why() -> None:
     assert [lane.remark for lane in metered.lanes] == ["no m3ter plan is mapped", "not metered"]
 
 
+def test_account_plans_of_a_subscription_that_was_never_seen_have_their_lane() -> None:
+    found = group("sub-1", "not seen", (), wanted_plans((), CHOICES, METERING), [current_plan(BASIC, JAN)], METERING)
+    assert [(lane.item_price_id, len(lane.bars), lane.on_subscription) for lane in found.lanes] == [(BASIC, 1, ())]
+    assert found.stops == ()
+
+
 def test_what_is_drawn_reaches_as_far_as_what_is_known_within_bounds() -> None:
     old = of(states(), current_plan(BASIC, JAN - timedelta(days=3000), JAN + timedelta(days=3000)))
     drawn = timeline([old], FEB, MAR)
@@ -117,7 +124,7 @@ def test_picture_has_a_bar_for_each_interval_in_its_place_and_escapes_what_it_is
     # January ends where February begins.
     bars = [part.split("/>")[0] for part in svg.split("<rect ")[1:] if 'class="plan' in part.split("/>")[0]]
     first, second = ({key: part.split(f'{key}="')[1].split('"')[0] for key in ("x", "width")} for part in bars)
-    assert float(first["x"]) + float(first["width"]) == pytest.approx(float(second["x"]), abs=0.1)
+    assert abs(Decimal(first["x"]) + Decimal(first["width"]) - Decimal(second["x"])) <= Decimal("0.1")
     table = [(row.item_price_id, row.what, row.start, row.end) for row in rows(shown)]
     assert (BASIC, "account plan", JAN, FEB) in table
     assert (PRO, "account plan, not confirmed by m3ter", FEB, None) in table
