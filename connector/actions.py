@@ -4,8 +4,9 @@
 """
 
 from collections.abc import Sequence
+from hashlib import sha256
 
-from connector import audit, inbox, jobs, pauses, syncs
+from connector import audit, inbox, jobs, mirror, pauses, syncs
 from connector.bills import ledger
 from connector.bills.guards import PEOPLE
 from connector.bills.preview import Look
@@ -113,6 +114,65 @@ def replay(services: Services, connection: str, inbox_ids: Sequence[int], who: s
         )  # fmt: skip
     jobs.ring(services.redis)
     return replayed
+
+
+def sync_now(services: Services, connection: str, kind: str, subject: str, who: str) -> tuple[int, str]:
+    """Make a customer or a subscription right now, by what Chargebee says of it now; the sync, and what became of it.
+
+    A sync that is open is joined: asked for twice, it runs once. It is no decision about what was parked: for that there is a
+    retry.
+    """
+    now = services.now()
+    with services.transaction() as db:
+        mirror.unsettle(db, connection, kind, subject)
+        sync_id = syncs.ask(
+            db, connection=connection, kind=kind, subject=subject, trigger=f"asked for by {who}", now=now
+        )
+        row = db.get_one(Sync, sync_id, populate_existing=True)
+        if row.status == "pending" and row.next_attempt_at > now:
+            syncs.retry(db, sync_id, who, now)
+        audit.note(db, who=who, action="customers sync", connection=connection, subject=f"{kind} {subject}", now=now)
+        due = syncs.still_due(db, sync_id, now)
+    jobs.enqueue(services.redis, due)
+    return sync_id, "queued" if due else "already queued"
+
+
+def close_event(services: Services, connection: str, inbox_id: int, reason: str, who: str) -> None:
+    """Note that nobody need act on a failed event; raises ConnectorError when it is not failed."""
+    with services.transaction() as db:
+        if not inbox.close(db, connection, inbox_id, f"closed by {who}: {reason}"):
+            raise ConnectorError(f"event {inbox_id} is not failed, so there is nothing to close")
+        audit.note(
+            db, who=who, action="events close", connection=connection, subject=f"inbox {inbox_id}",
+            now=services.now(), reason=reason,
+        )  # fmt: skip
+
+
+def readmit(services: Services, connection: str, quarantine_id: int, who: str) -> str:
+    """Take a delivery from quarantine in as the event that it is after all, and say its id.
+
+    Raises ConnectorError with the reason while it is still none, and then leaves it where it is.
+    """
+    with services.transaction() as db:
+        row = inbox.in_quarantine(db, connection, quarantine_id)
+        event_id = inbox.readmit(db, row, services.now())
+        audit.note(
+            db, who=who, action="events readmit", connection=connection, subject=f"event {event_id}",
+            now=services.now(), quarantined=row.id,
+        )  # fmt: skip
+    jobs.ring(services.redis)
+    return event_id
+
+
+def dismiss(services: Services, connection: str, quarantine_id: int, reason: str, who: str) -> None:
+    """Take a delivery out of quarantine for good; the audit log keeps what it was, by its hash, and why."""
+    with services.transaction() as db:
+        row = inbox.in_quarantine(db, connection, quarantine_id)
+        audit.note(
+            db, who=who, action="events dismiss", connection=connection, subject=f"quarantined {row.id}",
+            now=services.now(), reason=reason, stopped_by=row.reason, sha256=sha256(row.body).hexdigest(),
+        )  # fmt: skip
+        db.delete(row)
 
 
 def pause(services: Services, connection: str, what: str, reason: str, who: str) -> None:

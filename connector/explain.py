@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from connector.models import OPEN, Sync
+from connector.models import OPEN, InboxEvent, Sync
 
 
 def moment(at: datetime | None) -> str | None:
@@ -62,3 +62,40 @@ def calls(made_calls: Iterable[dict[str, Any]]) -> list[str]:
 def printable(text: str) -> str:
     """The text without what could steer a terminal or cannot be written."""
     return "".join(one if one.isprintable() or one == "\n" else ascii(one)[1:-1] for one in text)
+
+
+# What became of an event, in words, and what a person does about it.
+EVENT_STATES = {
+    "new": ("It waits to be dispatched, which happens by itself.", None),
+    "done": ("It was acted on: what it says is kept, and the syncs about it stand below.", None),
+    "ignored": ("Nothing was done about it.", "Nothing, as a rule; dispatch it once more after an upgrade that handles it."),
+    "failed": (
+        "It could not be used, and nothing that it says was kept.",
+        "Compare it with what its sender shows. Sync its customer or subscription, so that what is true now is taken from "
+        "Chargebee; then close it. Or dispatch it once more after an upgrade.",
+    ),
+}  # fmt: skip
+
+
+def event(row: InboxEvent) -> tuple[str, str | None]:
+    """What became of the event, and the next step; None where there is none."""
+    return EVENT_STATES[row.status]
+
+
+def quarantined(reason: str) -> str:
+    """What a person does about a delivery that could not become an event."""
+    return next((step for start, step in QUARANTINE_STEPS if start in reason), "Have its sender deliver it anew.")
+
+
+# By what the reason holds.
+QUARANTINE_STEPS = (
+    ("api_version is not v2", "Set the webhook in Chargebee to API version 2, and have it deliver the event anew."),
+    (
+        "came again with another content",
+        "Compare both with Chargebee; the first one counts. Sync what it is about, then dismiss it.",
+    ),
+    ("has no", "Look at who sends this: it is no event of the provider's. Mend the sender, then dismiss it."),
+    ("not JSON", "Look at what lies between the sender and the connector: something changes or cuts the body."),
+    ("not UTF-8", "Look at what lies between the sender and the connector: something changes or cuts the body."),
+    ("too deep", "No event of the provider's is like this. Look at who sends it, then dismiss it."),
+)

@@ -329,3 +329,57 @@ def quarantined(db: Session, connection: str, limit: int) -> list[QuarantinedBod
     """The newest deliveries that could not become an event."""
     wanted = select(QuarantinedBody).where(QuarantinedBody.connection == connection)
     return list(db.scalars(wanted.order_by(QuarantinedBody.id.desc()).limit(limit)))
+
+
+def every_quarantined(
+    db: Session, connections: Collection[str], *, before: int | None = None, limit: int
+) -> list[QuarantinedBody]:
+    """The newest deliveries to these connections that could not become an event; older than row `before`."""
+    older = [] if before is None else [QuarantinedBody.id < before]
+    wanted = select(QuarantinedBody).where(QuarantinedBody.connection.in_(connections), *older)
+    return list(db.scalars(wanted.order_by(QuarantinedBody.id.desc()).limit(limit)))
+
+
+def in_quarantine(db: Session, connection: str, quarantine_id: int) -> QuarantinedBody:
+    """The delivery with its body; raises ConnectorError when the connection has none with this id in quarantine."""
+    row = db.scalar(select(QuarantinedBody).filter_by(connection=connection, id=quarantine_id).with_for_update())
+    if row is None:
+        raise ConnectorError(f"connection {connection} has no delivery {quarantine_id} in quarantine")
+    return row
+
+
+def readmit(db: Session, row: QuarantinedBody, now: datetime) -> str:
+    """Keep a quarantined delivery as the event that it is after all, and say its id; ConnectorError while it is none.
+
+    The same event with another content stays where it is: the first one counts.
+    """
+    if len(row.body) >= QUARANTINE_BYTES:
+        raise ConnectorError(
+            "only its beginning was kept, so that it cannot be taken in: have its sender deliver it anew"
+        )
+    try:
+        event = READERS[row.source](row.body)
+    except BadBody as bad:
+        raise ConnectorError(f"it still cannot be taken in: {bad}") from bad
+    known = select(InboxEvent.id).filter_by(connection=row.connection, source=row.source, event_id=event.event_id)
+    if (inbox_id := db.scalar(known)) is not None:
+        raise ConnectorError(
+            f"event {event.event_id} is in the inbox already, as number {inbox_id}; the first one counts"
+        )
+    record(db, connection=row.connection, source=row.source, event=event, body=row.body, now=now)
+    db.delete(row)
+    return event.event_id
+
+
+READERS = {"chargebee": chargebee_event, "m3ter": m3ter_event}
+
+
+def close(db: Session, connection: str, inbox_id: int, text: str) -> bool:
+    """Note on a failed event why nobody need act on it; False when it is not failed."""
+    found = db.scalar(
+        update(InboxEvent)
+        .where(InboxEvent.connection == connection, InboxEvent.id == inbox_id, InboxEvent.status == "failed")
+        .values(status="ignored", reason=text[:500])
+        .returning(InboxEvent.id)
+    )
+    return found is not None

@@ -1,15 +1,14 @@
-"""Finding syncs by whatever id a person has at hand, of either system, and a page at a time."""
+"""Finding syncs and events by whatever id a person has at hand, of either system, and a page at a time."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, defer
 
 from connector import inbox
-from connector.models import Account, AccountPlan, BillSnapshot, LinePush, SeenBill, Sync
+from connector.models import Account, AccountPlan, BillSnapshot, InboxEvent, LinePush, SeenBill, Sync
 
 MOST = 200
 
@@ -51,24 +50,38 @@ def held_back(db: Session, wanted: Filter, *, now: datetime, limit: int) -> list
 
 def _about(db: Session, text: str) -> ColumnElement[bool]:
     """The syncs whose subject this is, or is told of by it: an account by its customer, an invoice by its bills."""
-    told = [(kind, subject) for kind, asked in _known_by(text) for subject in db.scalars(asked.limit(MOST)) if subject]
-    named = [and_(Sync.kind == kind, Sync.subject == subject) for kind, subject in dict.fromkeys(told)]
+    told = [
+        (kind, connection, subject)
+        for kind, asked in _known_by(text)
+        for connection, subject in db.execute(asked.limit(MOST))
+        if subject
+    ]
+    named = [
+        # The same id on another site is something else.
+        and_(Sync.connection == connection, Sync.kind == kind, Sync.subject == subject)
+        for kind, connection, subject in dict.fromkeys(told)
+    ]
     return or_(Sync.subject == text, Sync.trigger == inbox.trigger_of(text), *named)
 
 
-def _known_by(text: str) -> Sequence[tuple[str, Select[Any]]]:
-    """Kind and subjects of the syncs that this id tells of."""
+def _known_by(text: str) -> Sequence[tuple[str, Select[str, str]]]:
+    """Kind, connections and subjects of the syncs that this id tells of."""
     return (
-        ("customer", select(Account.customer_id).where(or_(Account.m3ter_id == text, Account.code == text))),
+        (
+            "customer",
+            select(Account.connection, Account.customer_id).where(or_(Account.m3ter_id == text, Account.code == text)),
+        ),
         (
             "subscription",
-            select(AccountPlan.subscription_id).where(or_(AccountPlan.m3ter_id == text, AccountPlan.code == text)),
+            select(AccountPlan.connection, AccountPlan.subscription_id).where(
+                or_(AccountPlan.m3ter_id == text, AccountPlan.code == text)
+            ),
         ),
-        ("bill", select(SeenBill.bill_id).where(SeenBill.account_id == text)),
-        ("bill", select(BillSnapshot.bill_id).where(BillSnapshot.account_id == text)),
+        ("bill", select(SeenBill.connection, SeenBill.bill_id).where(SeenBill.account_id == text)),
+        ("bill", select(BillSnapshot.connection, BillSnapshot.bill_id).where(BillSnapshot.account_id == text)),
         (
             "bill",
-            select(LinePush.bill_id)
+            select(LinePush.connection, LinePush.bill_id)
             .where(
                 or_(
                     LinePush.invoice_id == text,
@@ -81,3 +94,39 @@ def _known_by(text: str) -> Sequence[tuple[str, Select[Any]]]:
             .distinct(),
         ),
     )
+
+
+def events(
+    db: Session,
+    connections: Collection[str],
+    about: str,
+    *,
+    status: str | None = None,
+    source: str | None = None,
+    event_type: str | None = None,
+    before: int | None = None,
+    limit: int,
+) -> list[InboxEvent]:
+    """The newest events, without their bodies, that have this id themselves or opened a sync about it.
+
+    One that only joined an open sync is not among them: what an event is about stands in its body alone.
+    """
+    start = inbox.trigger_of("")
+    triggers = (
+        select(Sync.trigger)
+        .where(Sync.connection.in_(connections), _about(db, about), Sync.trigger.startswith(start, autoescape=True))
+        .order_by(Sync.id.desc())
+        .limit(MOST)
+    )
+    ids = {about, *(one.removeprefix(start) for one in db.scalars(triggers))}
+    wanted = [
+        InboxEvent.connection.in_(connections),
+        # The index of ids begins with connection and source.
+        InboxEvent.source.in_(inbox.SOURCES if source is None else (source,)),
+        InboxEvent.event_id.in_(ids),
+        *([] if status is None else [InboxEvent.status == status]),
+        *([] if event_type is None else [InboxEvent.event_type == event_type]),
+        *([] if before is None else [InboxEvent.id < before]),
+    ]
+    rows = select(InboxEvent).where(*wanted).order_by(InboxEvent.id.desc()).limit(limit)
+    return list(db.scalars(rows.options(defer(InboxEvent.body))))

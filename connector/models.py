@@ -274,8 +274,8 @@ class Account(Base):
 
     connection: Mapped[str]
     customer_id: Mapped[str]
-    code: Mapped[str]
-    m3ter_id: Mapped[str | None]
+    code: Mapped[str] = mapped_column(index=True)
+    m3ter_id: Mapped[str | None] = mapped_column(index=True)
     status: Mapped[str]
     # What m3ter was last told, so that an unchanged customer costs no call.
     fields_sha256: Mapped[str | None] = mapped_column(String(64))
@@ -293,15 +293,15 @@ class AccountPlan(Base):
 
     connection: Mapped[str]
     subscription_id: Mapped[str]
-    customer_id: Mapped[str]
+    customer_id: Mapped[str] = mapped_column(index=True)
     item_price_id: Mapped[str]
-    account_id: Mapped[str]
+    account_id: Mapped[str] = mapped_column(index=True)
     plan_id: Mapped[str]
-    code: Mapped[str]
+    code: Mapped[str] = mapped_column(index=True)
     start: Mapped[datetime]
     end: Mapped[datetime | None]
     bill_epoch: Mapped[date | None]
-    m3ter_id: Mapped[str | None]
+    m3ter_id: Mapped[str | None] = mapped_column(index=True)
     status: Mapped[str]
     created_at: Mapped[datetime]
 
@@ -330,7 +330,7 @@ class SeenBill(Base):
 
     connection: Mapped[str]
     bill_id: Mapped[str]
-    account_id: Mapped[str]
+    account_id: Mapped[str] = mapped_column(index=True)
     version: Mapped[int]
     last_calculated: Mapped[str | None]
     approved_at: Mapped[str | None]
@@ -358,7 +358,7 @@ class BillSnapshot(Base):
     connection: Mapped[str]
     bill_id: Mapped[str]
     generation: Mapped[int]
-    account_id: Mapped[str]
+    account_id: Mapped[str] = mapped_column(index=True)
     bill_version: Mapped[int]
     last_calculated: Mapped[str | None]
     sha256: Mapped[str] = mapped_column(String(64))
@@ -406,11 +406,11 @@ class LinePush(Base):
     charge_key: Mapped[str]
     kind: Mapped[str]
     parts: Mapped[list[Any]]
-    subscription_id: Mapped[str | None]
-    customer_id: Mapped[str | None]
+    subscription_id: Mapped[str | None] = mapped_column(index=True)
+    customer_id: Mapped[str | None] = mapped_column(index=True)
     # The invoice as it was pending; when it is closed, `final_invoice_id` is the number that it got.
-    invoice_id: Mapped[str | None]
-    final_invoice_id: Mapped[str | None]
+    invoice_id: Mapped[str | None] = mapped_column(index=True)
+    final_invoice_id: Mapped[str | None] = mapped_column(index=True)
     item_price_id: Mapped[str | None]
     description: Mapped[str]
     date_from: Mapped[datetime]
@@ -422,7 +422,7 @@ class LinePush(Base):
     baseline: Mapped[list[Any] | None]
     sent_at: Mapped[datetime | None]
     sends: Mapped[int] = mapped_column(default=0)
-    chargebee_line_id: Mapped[str | None]
+    chargebee_line_id: Mapped[str | None] = mapped_column(index=True)
     found_by: Mapped[str | None]
 
 
@@ -484,7 +484,7 @@ class BalanceRequest(Base):
     connection: Mapped[str]
     kind: Mapped[str]
     reference: Mapped[str]
-    account_id: Mapped[str]
+    account_id: Mapped[str] = mapped_column(index=True)
     balance_id: Mapped[str | None]
     amount: Mapped[Decimal | None]
     currency: Mapped[str]
@@ -496,7 +496,7 @@ class BalanceRequest(Base):
     status: Mapped[str]
     sends: Mapped[int] = mapped_column(default=0)
     sent_at: Mapped[datetime | None]
-    m3ter_id: Mapped[str | None]
+    m3ter_id: Mapped[str | None] = mapped_column(index=True)
     found_by: Mapped[str | None]
     made_by: Mapped[str]
     created_at: Mapped[datetime]

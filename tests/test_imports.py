@@ -16,7 +16,7 @@ ROOT = Path(connector.__file__).parent
 # From the bottom to the top: a module imports only from layers below its own. A package stands for all its modules, which
 # may import each other.
 LAYERS = (
-    ("errors", "money", "codes", "database", "spreadsheet", "throttle", "redaction"),
+    ("errors", "money", "codes", "database", "drawing", "spreadsheet", "throttle", "redaction"),
     ("settings", "models", "embedded"),
     ("clients", "logs", "audit", "inbox", "polls", "migrations"),
     ("services", "days", "transfers"),
@@ -27,7 +27,7 @@ LAYERS = (
     ("timelines",),
     ("plan_changes",),
     ("subscriptions", "bills", "balances"),
-    ("handlers", "alerts", "remapping"),
+    ("handlers", "alerts", "remapping", "customer_overview", "related", "search"),
     ("jobs",),
     ("actions",),
     ("clock", "web"),

@@ -6,13 +6,14 @@ is told by its colour alone: what is still to come is dashed or hollow, and each
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from xml.etree import ElementTree
 
 from connector import money
 from connector.balances.held import last_moment
 from connector.balances.picture import Picture, summary
+from connector.drawing import days_to_name, midnight, px
 
 WIDTH, HEIGHT = 960, 430
 LEFT, RIGHT, TOP, BOTTOM = 104, 936, 44, 296
@@ -21,7 +22,6 @@ LEGEND = 414
 # What a letter takes at most, at the size of the labels.
 LETTER, LINE = 7, 13
 STEPS_OF_TICKS = (1, 2, 5)
-MONTHS = (1, 2, 3, 6, 12)
 
 STYLE = """
 .balance-chart { --ink: #1f2328; --quiet: #59636e; --grid: #d8dee4; --held: #0b5cad; --area: #dbeafe; --credit: #176f2c;
@@ -80,7 +80,7 @@ class _Canvas:
 
     def add(self, name: str, kind: str, **attributes: str | int) -> ElementTree.Element:
         """An element with its class; whole numbers are tenths of pixels."""
-        texts = {key.replace("_", "-"): _px(value) for key, value in attributes.items()}
+        texts = {key.replace("_", "-"): px(value) for key, value in attributes.items()}
         return ElementTree.SubElement(self.root, name, {"class": kind} | texts)
 
     def line(self, kind: str, x1: int, y1: int, x2: int, y2: int) -> None:
@@ -142,24 +142,19 @@ def svg(picture: Picture, *, with_style: bool = False) -> str:
     return ElementTree.tostring(root, encoding="unicode")
 
 
-def _px(value: str | int) -> str:
-    """Tenths of pixels in pixels; a text stays what it is."""
-    return value if isinstance(value, str) else format(Decimal(value).scaleb(-1).normalize(), "f")
-
-
 def _up(x: int, y: int) -> str:
     """A triangle that stands on this point."""
-    return f"M{_px(x - 55)} {_px(y)}H{_px(x + 55)}L{_px(x)} {_px(y - 90)}Z"
+    return f"M{px(x - 55)} {px(y)}H{px(x + 55)}L{px(x)} {px(y - 90)}Z"
 
 
 def _down(x: int, y: int) -> str:
     """A triangle that hangs from this point."""
-    return f"M{_px(x - 55)} {_px(y)}H{_px(x + 55)}L{_px(x)} {_px(y + 90)}Z"
+    return f"M{px(x - 55)} {px(y)}H{px(x + 55)}L{px(x)} {px(y + 90)}Z"
 
 
 def _diamond(x: int, y: int) -> str:
     """A square on its corner, around this point."""
-    return f"M{_px(x)} {_px(y - 60)}L{_px(x + 60)} {_px(y)}L{_px(x)} {_px(y + 60)}L{_px(x - 60)} {_px(y)}Z"
+    return f"M{px(x)} {px(y - 60)}L{px(x + 60)} {px(y)}L{px(x)} {px(y + 60)}L{px(x - 60)} {px(y)}Z"
 
 
 def _values(picture: Picture) -> list[Decimal]:
@@ -188,37 +183,10 @@ def _axes(canvas: _Canvas, ticks: Sequence[Decimal]) -> None:
         canvas.line("axis" if value == 0 else "grid", LEFT * 10, y, RIGHT * 10, y)
         words = money.shown(value, canvas.picture.balance.currency)
         canvas.text("tick", LEFT * 10 - 80, y + 40, words, anchor="end", must=True)
-    for day, words in _days(canvas.picture.since, canvas.picture.until):
+    for day, words in days_to_name(canvas.picture.since, canvas.picture.until):
         x = canvas.x(day)
         canvas.line("axis", x, BOTTOM * 10, x, BOTTOM * 10 + 50)
         canvas.text("tick", x, BOTTOM * 10 + 180, words)
-
-
-def _days(since: datetime, until: datetime) -> list[tuple[datetime, str]]:
-    """The days to name below the chart: firsts of months, or every so many days where there are too few of those."""
-    if until - since < timedelta(days=75):
-        every = max(1, (until - since) // timedelta(days=1) // 7)
-        start = _midnight(since.astimezone(UTC).date() + timedelta(days=1))
-        days = [start + timedelta(days=every * number) for number in range(8)]
-        return [
-            (day, f"{day:%-d %b %Y}" if number == 0 else f"{day:%-d %b}")
-            for number, day in enumerate(days)
-            if day <= until
-        ]
-    firsts = []
-    year, month = since.year, since.month
-    while (first := _midnight(date(year, month, 1))) <= until:
-        firsts.append(first)
-        year, month = (year + 1, 1) if month == 12 else (year, month + 1)
-    every = next((one for one in MONTHS if len(firsts) <= 9 * one), 12)
-    chosen = [day for day in firsts if day >= since and (day.month - 1) % every == 0]
-    return [
-        (day, f"{day:%b %Y}" if number == 0 or day.month == 1 else f"{day:%b}") for number, day in enumerate(chosen)
-    ]
-
-
-def _midnight(day: date) -> datetime:
-    return datetime.combine(day, time(), UTC)
 
 
 def _moments(canvas: _Canvas) -> None:
@@ -237,9 +205,9 @@ def _moments(canvas: _Canvas) -> None:
 
 def _line_of_what_was_held(canvas: _Canvas) -> None:
     steps = [(canvas.x(at), canvas.y(held)) for at, held in canvas.picture.steps]
-    path = f"M{_px(steps[0][0])} {_px(steps[0][1])}" + "".join(f"H{_px(x)}V{_px(y)}" for x, y in steps[1:])
-    ground = _px(canvas.y(Decimal(0)))
-    canvas.add("path", "area", d=f"{path}V{ground}H{_px(steps[0][0])}Z")
+    path = f"M{px(steps[0][0])} {px(steps[0][1])}" + "".join(f"H{px(x)}V{px(y)}" for x, y in steps[1:])
+    ground = px(canvas.y(Decimal(0)))
+    canvas.add("path", "area", d=f"{path}V{ground}H{px(steps[0][0])}Z")
     canvas.add("path", "held", d=path)
 
 
@@ -258,7 +226,7 @@ def _expected(canvas: _Canvas) -> None:
         return
     # It begins with a drop by what is used and not drawn yet.
     turns = [(canvas.picture.now, canvas.picture.stands.held), *told.path]
-    points = " ".join(f"{_px(canvas.x(at))},{_px(canvas.y(held))}" for at, held in turns)
+    points = " ".join(f"{px(canvas.x(at))},{px(canvas.y(held))}" for at, held in turns)
     canvas.add("polyline", "expected", points=points)
     if told.runs_out is not None:
         x, y = canvas.x(told.runs_out), canvas.y(Decimal(0))
@@ -304,7 +272,7 @@ def _charges(canvas: _Canvas) -> None:
     marks = [(one.day, one.amount, one.currency, "charge") for one in picture.charges]
     marks += [(one.day, one.amount, one.currency, "charge coming") for one in picture.coming_charges]
     for day, amount, currency, kind in sorted(marks):
-        at = _midnight(day)
+        at = midnight(day)
         # The day on which the picture begins may have begun before it.
         if picture.since - timedelta(days=1) < at <= picture.until:
             x, words = canvas.x(at), money.shown(amount, currency)

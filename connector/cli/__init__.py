@@ -6,6 +6,7 @@ from connector.cli.alerts import alerts_group
 from connector.cli.balances import balances_group
 from connector.cli.bills import bills_group
 from connector.cli.connections import connections_group
+from connector.cli.customers import customers_group
 from connector.cli.database import db
 from connector.cli.demo import demo
 from connector.cli.events import events_group
@@ -31,6 +32,7 @@ for command in (
     bills_group,
     clock,
     connections_group,
+    customers_group,
     db,
     demo,
     events_group,

@@ -139,6 +139,38 @@ def _quarantined(row: QuarantinedBody, *, with_body: bool) -> dict[str, Any]:
     } | shown
 
 
+@events_group.command("readmit")
+@click.argument("quarantine_id", type=ROW)
+@connection_option
+@output
+def readmit_delivery(quarantine_id: int, connection: str) -> Any:
+    """Take a delivery from quarantine in as the event that it is after all, which is so after an upgrade."""
+    event_id = actions.readmit(wire(), connection, quarantine_id, audit.actor())
+    return {"event_id": event_id}, f"Event {event_id} is taken in, and is dispatched."
+
+
+@events_group.command("dismiss")
+@click.argument("quarantine_id", type=ROW)
+@click.option("--reason", required=True, help="Why nobody need act on it; kept in the audit log.")
+@connection_option
+@output
+def dismiss_delivery(quarantine_id: int, reason: str, connection: str) -> Any:
+    """Take a delivery out of quarantine for good."""
+    actions.dismiss(wire(), connection, quarantine_id, reason, audit.actor())
+    return {"dismissed": quarantine_id}, f"Delivery {quarantine_id} is out of quarantine."
+
+
+@events_group.command("close")
+@click.argument("inbox_id", type=ROW)
+@click.option("--reason", required=True, help="Why nobody need act on it; kept on the event and in the audit log.")
+@connection_option
+@output
+def close_event(inbox_id: int, reason: str, connection: str) -> Any:
+    """Note on a failed event why nobody need act on it: it counts as ignored from then on."""
+    actions.close_event(wire(), connection, inbox_id, reason, audit.actor())
+    return {"closed": inbox_id}, f"Event {inbox_id} is closed."
+
+
 @events_group.command("missed")
 @click.option("--backfilled", is_flag=True, help="Note that a backfill has brought what was lost.")
 @connection_option

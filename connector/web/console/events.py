@@ -1,19 +1,23 @@
 """What was delivered, or read from Chargebee's event list, and what became of it."""
 
 import json
+from collections.abc import Sequence
 
 from flask import abort, flash, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from connector import actions, audit, inbox
+from connector import actions, audit, explain, inbox, lookup, related
 from connector.explain import printable
-from connector.models import InboxEvent
+from connector.models import Attempt, InboxEvent, Sync
 from connector.redaction import redacted
 from connector.web.console import forms
 from connector.web.console.here import me, services
 
 STATUSES = ("new", "done", "ignored", "failed")
+# Of the syncs that an event opened, and of the tries at them, so many are shown with their calls.
+SHOWN = 5
 
 
 def index() -> ResponseReturnValue:
@@ -23,14 +27,16 @@ def index() -> ResponseReturnValue:
         "status": forms.wanted("status", STATUSES),
         "source": forms.wanted("source", inbox.SOURCES),
         "event_type": forms.wanted("event_type"),
-        "event_id": forms.wanted("event_id"),
+        "about": forms.wanted("about"),
     }
+    of = [chosen["connection"]] if chosen["connection"] else list(services().connections)
+    about, before, limit = chosen["about"], forms.before(), forms.PAGE_ROWS + 1
+    plain = {name: chosen[name] for name in ("status", "source", "event_type")}
     with services().reading() as db:
-        of = [chosen["connection"]] if chosen["connection"] else list(services().connections)
-        found = inbox.listed(
-            db, of, status=chosen["status"], source=chosen["source"], event_type=chosen["event_type"],
-            event_id=chosen["event_id"], before=forms.before(), limit=forms.PAGE_ROWS + 1,
-        )  # fmt: skip
+        if about is None:
+            found = inbox.listed(db, of, **plain, before=before, limit=limit)
+        else:
+            found = lookup.events(db, of, about, **plain, before=before, limit=limit)
     rows, older = forms.page(found)
     return render_template(
         "events.html",
@@ -60,9 +66,26 @@ def _page(db: Session, row: InboxEvent, *, whole: bool) -> ResponseReturnValue:
     payload = inbox.read_json(row.body)
     # Decimals become texts, so that they keep their digits.
     written = json.dumps(payload if whole else redacted(payload), indent=2, ensure_ascii=False, default=str)
+    opened = inbox.opened_by(db, row)
+    became, next_step = explain.event(row)
     return render_template(
-        "event.html", row=row, syncs=inbox.opened_by(db, row), payload=printable(written), whole=whole
+        "event.html",
+        row=row,
+        became=became,
+        next_step=next_step,
+        syncs=opened,
+        tries=_tries(db, opened),
+        things=related.of_event(db, row.connection, row.source, payload),
+        payload=printable(written),
+        whole=whole,
     )
+
+
+def _tries(db: Session, opened: Sequence[Sync]) -> list[tuple[Sync, Attempt]]:
+    """The newest tries at the syncs, in the order in which they were made."""
+    by_id = {one.id: one for one in opened[-SHOWN:]}
+    rows = select(Attempt).where(Attempt.sync_id.in_(by_id)).order_by(Attempt.id.desc()).limit(SHOWN)
+    return [(by_id[one.sync_id], one) for one in reversed(db.scalars(rows).all())]
 
 
 def show_payload(inbox_id: int) -> ResponseReturnValue:
@@ -84,4 +107,13 @@ def replay(inbox_id: int) -> ResponseReturnValue:
     replayed = actions.replay(services(), row.connection, [row.id], me().actor)
     said = "is dispatched once more" if replayed else "was waiting to be dispatched already: that happens once"
     flash(f"Event {inbox_id} {said}.", "good")
+    return redirect(url_for("event", inbox_id=inbox_id), 303)
+
+
+def close(inbox_id: int) -> ResponseReturnValue:
+    """Note on a failed event why nobody need act on it."""
+    with services().reading() as db:
+        row = _look_up(db, inbox_id)
+    actions.close_event(services(), row.connection, row.id, forms.text("reason", most=300), me().actor)
+    flash(f"Event {inbox_id} is closed.", "good")
     return redirect(url_for("event", inbox_id=inbox_id), 303)

@@ -11,7 +11,20 @@ from flask.typing import ResponseReturnValue
 
 from connector.access import ADMIN, OPERATOR, VIEWER
 from connector.services import CALLBACK
-from connector.web.console import alerts, audit_log, connections, events, login, overview, sign_on, syncs, users
+from connector.web.console import (
+    alerts,
+    audit_log,
+    connections,
+    customers,
+    events,
+    login,
+    overview,
+    quarantine,
+    searching,
+    sign_on,
+    syncs,
+    users,
+)
 from connector.web.console.balances import asked, changing, jobs, new, pages, types, watching
 from connector.web.console.bills import acting
 from connector.web.console.bills import pages as bills
@@ -66,6 +79,16 @@ ROUTES = (
     Route("event", "GET", "/events/<row:inbox_id>", VIEWER, events.show),
     Route("event_payload", "POST", "/events/<row:inbox_id>/payload", ADMIN, events.show_payload),
     Route("replay", "POST", "/events/<row:inbox_id>/replay", OPERATOR, events.replay),
+    Route("close_event", "POST", "/events/<row:inbox_id>/close", OPERATOR, events.close),
+    Route("quarantine", "GET", "/events/quarantine", VIEWER, quarantine.index),
+    Route("quarantined", "GET", "/events/quarantine/<row:quarantine_id>", VIEWER, quarantine.show),
+    Route("quarantined_body", "POST", "/events/quarantine/<row:quarantine_id>/body", ADMIN, quarantine.show_body),
+    Route("readmit", "POST", "/events/quarantine/<row:quarantine_id>/readmit", OPERATOR, quarantine.readmit),
+    Route("dismiss", "POST", "/events/quarantine/<row:quarantine_id>/dismiss", OPERATOR, quarantine.dismiss),
+    Route("customers", "GET", "/customers", VIEWER, customers.index, "Customers"),
+    Route("customer", "GET", "/customers/<name>/<path:customer_id>", VIEWER, customers.show),
+    Route("sync_now", "POST", "/customers/<name>", OPERATOR, customers.sync_now),
+    Route("search", "GET", "/search", VIEWER, searching.show),
     Route("connections", "GET", "/connections", VIEWER, connections.index, "Connections"),
     Route("pause", "POST", "/connections/<name>/pause", OPERATOR, connections.pause),
     Route("resume", "POST", "/connections/<name>/resume", OPERATOR, connections.resume),

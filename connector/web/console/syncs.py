@@ -10,7 +10,7 @@ from flask.typing import ResponseReturnValue
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from connector import actions, explain, inbox, lookup, pauses
+from connector import actions, explain, inbox, lookup, pauses, related
 from connector.balances import requests
 from connector.bills import preview
 from connector.errors import ConnectorError
@@ -76,12 +76,14 @@ def show(sync_id: int) -> ResponseReturnValue:
         ).all()
         opener = inbox.opener_of(db, row)
         held_by = pauses.holding(db, row) if row.status in OPEN else []
+        things = related.of_sync(db, row)
     return render_template(
         "sync.html",
         row=row,
         tries=tries,
         opener=opener,
         held_by=held_by,
+        things=things,
         next_run=explain.next_run(row, services().now()),
         can_retry=_is_held_back(row),
         can_skip=row.status in ("parked", "waiting"),

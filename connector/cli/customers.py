@@ -1,0 +1,152 @@
+"""`connector customers …`"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from connector import actions, audit, money, search
+from connector.cli.common import connection_option, output, table, wire
+from connector.cli.syncs import facts
+from connector.customer_overview import overview, states
+from connector.customer_overview.overview import CustomerOverview
+from connector.customer_overview.timeline import rows
+from connector.errors import ConnectorError
+from connector.explain import moment
+from connector.models import Sync
+from connector.services import Services
+
+
+@click.group("customers")
+def customers_group() -> None:
+    """Customers with their account, subscriptions, plans over time, bills and balances, from our own rows."""
+
+
+@customers_group.command("list")
+@click.option("--state", type=click.Choice(states.FILTERS), help="Only those of which something stands like this.")
+@click.option("--limit", metavar="NUMBER", default=50, show_default=True, type=click.IntRange(1, 1000))
+@connection_option
+@output
+def list_customers(state: str | None, limit: int, connection: str) -> Any:
+    """List the customers that have an account in m3ter, or one that is being made, the newest first."""
+    services = wire()
+    services.connection(connection)
+    with services.reading() as db:
+        found = states.listed(db, connection, state=state, limit=limit)
+    columns = ["customer_id", "state", "account_id", "account_code"]
+    document = [{name: getattr(one, name) for name in ("connection", *columns)} for one in found]
+    return {"customers": document}, table("Customers", columns, [[one[name] for name in columns] for one in document])
+
+
+@customers_group.command("find")
+@click.argument("id")
+@output
+def find(id: str) -> Any:
+    """Say what has this id, of either system: customers, bills, balances, requests, events and syncs of all connections."""
+    services = wire()
+    with services.reading() as db:
+        hits = [search.as_json(one) for one in search.find(db, list(services.connections), id)]
+    columns = ["kind", "connection", "id", "says"]
+    return {"hits": hits}, table("Found", columns, [[one[name] for name in columns] for one in hits])
+
+
+@customers_group.command("show")
+@click.argument("id")
+@connection_option
+@output
+def show_customer(id: str, connection: str) -> Any:
+    """Show a customer whole, by any id of either system; nobody is asked, and names and addresses are left out."""
+    services = wire()
+    one = overview.of_customer(services, connection, _meant(services, connection, id))
+    return overview.as_json(one), _text(one)
+
+
+def _meant(services: Services, connection: str, id: str) -> str:
+    """The customer that the id leads to; raises ConnectorError when it is none, or not just one."""
+    services.connection(connection)
+    with services.reading() as db:
+        found = [one.id for one in search.find(db, [connection], id) if one.kind == "customer"]
+    if id in found:
+        return id
+    if len(found) > 1:
+        raise ConnectorError(f"{id} leads to several customers: {', '.join(found)}")
+    return found[0] if found else id
+
+
+def _text(one: CustomerOverview) -> list[Any]:
+    text: list[Any] = [
+        f"Customer {one.customer_id}: {one.state}",
+        *facts(
+            [
+                ("Connection", one.connection),
+                ("m3ter account", one.account_id or "none yet"),
+                ("Code", one.account_code),
+                ("Currency", one.currency),
+                ("Below", one.parent_id),
+                ("Billed until", moment(one.timeline.billed_until)),
+                ("Last heard of", moment(one.seen_at)),
+            ]
+        ),
+        *one.faults,
+    ]
+    lines = [
+        [line.id, line.state and line.state.status,
+         ", ".join(item.item_price_id for item in line.state.items) if line.state else None,
+         f"{line.sync.id} {line.sync.status}" if line.sync else None]
+        for line in one.subscriptions
+    ]  # fmt: skip
+    plans = [
+        [row.subscription_id, row.item_price_id, row.what, row.plan, moment(row.start), moment(row.end) or "open"]
+        for row in rows(one.timeline)
+    ]
+    bills = [
+        [bill.bill_id, money.shown(bill.total, bill.currency) if bill.total is not None and bill.currency else None,
+         bill.pushed, bill.sync and bill.sync.status, ", ".join(bill.invoices)]
+        for bill in one.bills
+    ]  # fmt: skip
+    balances = [
+        [balance.balance_id, money.shown(balance.held, balance.currency) if balance.held is not None else None,
+         balance.watch, balance.open_requests]
+        for balance in one.balances
+    ]  # fmt: skip
+    for title, columns, found in (
+        ("Subscriptions", ["subscription", "status", "item prices", "sync"], lines),
+        ("Plans over time", ["subscription", "item price", "what", "plan", "from", "until (exclusive)"], plans),
+        ("Bills", ["bill", "total", "sent", "sync", "invoices"], bills),
+        ("Balances", ["balance", "held", "watch", "open requests"], balances),
+        ("Open syncs", ["sync", "kind", "subject", "status", "text"], _syncs(one.open_syncs)),
+    ):
+        text += ["", table(title, columns, found)] if found else []
+    return text
+
+
+def _syncs(found: Sequence[Sync]) -> list[list[Any]]:
+    return [[row.id, row.kind, row.subject, row.status, row.text] for row in found]
+
+
+@customers_group.command("sync")
+@click.argument("id")
+@click.option("--subscription", metavar="ID", help="Only this subscription of the customer.")
+@click.option("--dry-run", is_flag=True, help="Say what would be synced, change nothing.")
+@connection_option
+@output
+def sync_customer(id: str, subscription: str | None, dry_run: bool, connection: str) -> Any:
+    """Make a customer and its subscriptions right now, by what Chargebee says of them now; what is open is joined."""
+    services = wire()
+    customer_id = _meant(services, connection, id)
+    one = overview.of_customer(services, connection, customer_id)
+    wanted = [("customer", customer_id), *(("subscription", line.id) for line in one.subscriptions)]
+    if subscription is not None:
+        with services.reading() as db:
+            if not overview.owns(db, connection, customer_id, subscription):
+                raise ConnectorError(f"customer {customer_id} has no subscription {subscription} that was seen")
+        wanted = [("subscription", subscription)]
+    names = ", ".join(f"{kind} {subject}" for kind, subject in wanted)
+    if dry_run:
+        return {"customer_id": customer_id, "dry_run": True, "syncs": []}, f"Would be synced: {names}."
+    made = []
+    for kind, subject in wanted:
+        sync_id, became = actions.sync_now(services, connection, kind, subject, audit.actor())
+        made.append({"id": sync_id, "kind": kind, "subject": subject, "became": became})
+    said = [f"Sync {each['id']} of {each['kind']} {each['subject']}: {each['became']}." for each in made]
+    return {"customer_id": customer_id, "dry_run": False, "syncs": made}, said

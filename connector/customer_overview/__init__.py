@@ -1,0 +1,1 @@
+"""One customer whole: account, subscriptions, plans over time, bills and balances, from our own rows."""

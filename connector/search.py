@@ -1,0 +1,111 @@
+"""Any id of either system, and what it belongs to: each look-up goes by an index, and answers only so many rows."""
+
+from collections.abc import Collection, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, or_, select
+from sqlalchemy.orm import Session
+
+from connector import inbox, transfers
+from connector.balances import requests
+from connector.models import (
+    Account,
+    AccountPlan,
+    BalanceRequest,
+    BalanceWatch,
+    InboxEvent,
+    LinePush,
+    Mapping,
+    MirroredResource,
+    SeenBill,
+    SoldTopUp,
+    Sync,
+    Transfer,
+)
+
+# Rows of one look-up, and hits in all.
+EACH, MOST = 10, 50
+MAX_ROW = 2**63 - 1
+# The syncs of these are found by what they are about.
+FOLLOWED = ("customer", "subscription", "bill", "receipt", requests.KIND, "balance_watch")
+
+
+@dataclass(frozen=True)
+class Hit:
+    """Something that has this id or belongs to it. `kind` is customer, bill, balance, balance_request, sync or event; `says`
+    is in what way it was found."""
+
+    kind: str
+    connection: str
+    id: str
+    says: str
+
+
+def find(db: Session, connections: Collection[str], text: str) -> list[Hit]:
+    """All of these connections that the id leads to, customers first; the same thing once, by what was found first."""
+    hits: dict[tuple[str, str, str], Hit] = {}
+    for hit in _found(db, connections, text):
+        hits.setdefault((hit.kind, hit.connection, hit.id), hit)
+    return list(hits.values())[:MOST]
+
+
+def as_json(hit: Hit) -> dict[str, str]:
+    """The hit as the command line and scripts see it; the keys are stable."""
+    return asdict(hit)
+
+
+def _found(db: Session, connections: Collection[str], text: str) -> Iterator[Hit]:
+    for kind, says, asked in _by_id(connections, text):
+        for connection, found in db.execute(asked.limit(EACH)):
+            if found is None:
+                continue
+            # The old copy of what went to another business entity has no page of its own.
+            known = transfers.live_id(db, connection, "customer", found) if kind == "customer" else str(found)
+            yield Hit(kind, connection, known, says)
+
+
+def _by_id(connections: Collection[str], text: str) -> Iterator[tuple[str, str, Select[Any, Any]]]:
+    """Kind, how it was found, and what answers connection and id of it."""
+
+    def rows(kind: str, says: str, found: Any, *is_it: ColumnElement[bool]) -> tuple[str, str, Select[Any, Any]]:
+        table = found.class_
+        return kind, says, select(table.connection, found).where(table.connection.in_(connections), *is_it)
+
+    mirrored, mapped = MirroredResource, Mapping
+    yield rows(
+        "customer", "customer", mirrored.resource_id, mirrored.resource == "customer", mirrored.resource_id == text
+    )
+    yield rows("customer", "customer", Account.customer_id, Account.customer_id == text)
+    of_customers = (mapped.m3ter_entity == "Account", mapped.external_table == "Customer")
+    yield rows(
+        "customer", "customer", mapped.external_id, mapped.external_table == "Customer", mapped.external_id == text
+    )
+    yield rows("customer", "old customer", Transfer.live_id, Transfer.resource == "customer", Transfer.old_id == text)
+    yield rows("customer", "account", Account.customer_id, or_(Account.m3ter_id == text, Account.code == text))
+    yield rows("customer", "account", mapped.external_id, *of_customers, mapped.m3ter_id == text)
+    is_subscription = mirrored.resource == "subscription"
+    yield rows("customer", "subscription", mirrored.customer_id, is_subscription, mirrored.resource_id == text)
+    yield rows("customer", "subscription", AccountPlan.customer_id, AccountPlan.subscription_id == text)
+    yield rows(
+        "customer", "account plan", AccountPlan.customer_id, or_(AccountPlan.m3ter_id == text, AccountPlan.code == text)
+    )
+    yield rows("bill", "bill", SeenBill.bill_id, SeenBill.bill_id == text)
+    yield rows("bill", "bill", LinePush.bill_id, LinePush.bill_id == text)
+    yield rows("bill", "bill", Sync.subject, Sync.kind == "bill", Sync.subject == text)
+    on_invoice = or_(LinePush.invoice_id == text, LinePush.final_invoice_id == text)
+    yield rows("bill", "invoice", LinePush.bill_id, on_invoice)
+    yield rows("bill", "invoice line", LinePush.bill_id, LinePush.chargebee_line_id == text)
+    yield rows("balance", "balance", BalanceWatch.balance_id, BalanceWatch.balance_id == text)
+    yield rows("balance", "balance", BalanceRequest.balance_id, BalanceRequest.balance_id == text)
+    yield rows("balance", "invoice", SoldTopUp.balance_id, SoldTopUp.invoice_id == text)
+    asked = BalanceRequest.kind.in_(requests.TITLES)
+    yield rows("balance_request", "reference", BalanceRequest.id, asked, BalanceRequest.reference == text)
+    yield rows("balance_request", "made as", BalanceRequest.id, BalanceRequest.m3ter_id == text)
+    is_event = (InboxEvent.source.in_(inbox.SOURCES), InboxEvent.event_id == text)
+    yield rows("event", "event", InboxEvent.id, *is_event)
+    yield rows("sync", "subject", Sync.id, Sync.subject == text, Sync.kind.not_in(FOLLOWED))
+    if text.isascii() and text.isdigit() and 0 < int(text[:20]) <= MAX_ROW:
+        yield rows("sync", "number", Sync.id, Sync.id == int(text))
+        yield rows("event", "number", InboxEvent.id, InboxEvent.id == int(text))
+        yield rows("balance_request", "number", BalanceRequest.id, BalanceRequest.id == int(text))
