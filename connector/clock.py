@@ -9,7 +9,7 @@ import structlog
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
-from connector import catch_up, inbox, jobs, leases, pauses, polls, syncs
+from connector import catch_up, inbox, jobs, leases, pauses, polls, syncs, tallies
 from connector.balances import watching
 from connector.bills import approvals, closing
 from connector.errors import ConnectorError
@@ -81,6 +81,7 @@ PERIODIC = (
     # When each balance is looked at stands in its watch.
     Periodic("watch balances", lambda services: services.settings.sweep_seconds, watching.check),
     Periodic("watch closings", lambda services: services.settings.recheck_seconds, closing.watch),
+    Periodic("count", lambda _: tallies.SECONDS, tallies.count),
     Periodic("sweep", lambda services: services.settings.sweep_seconds, sweep),
 )
 

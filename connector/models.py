@@ -15,6 +15,8 @@ ALWAYS = datetime(1970, 1, 1, tzinfo=UTC)
 # Written out and not as parameters: PostgreSQL finds a partial index only by a condition that it can read.
 IS_OPEN = text("status IN ('pending', 'running', 'waiting', 'parked')")
 IS_LEFT = text("status IN ('ignored', 'failed')")
+# What stands where it stands until somebody does something about it: the ends that are counted.
+IS_AT_REST = text("status IN ('succeeded', 'superseded', 'parked')")
 
 
 class Base(DeclarativeBase):
@@ -55,6 +57,7 @@ class InboxEvent(Base):
         Index("ix_inbox_new", "id", sqlite_where=text("status = 'new'"), postgresql_where=text("status = 'new'")),
         # For those who look for what nobody acted on, among millions of rows that are done.
         Index("ix_inbox_left", "status", "id", sqlite_where=IS_LEFT, postgresql_where=IS_LEFT),
+        Index("ix_inbox_type", "event_type", "id"),
     )
 
     connection: Mapped[str]
@@ -138,6 +141,8 @@ class Sync(Base):
         Index("ix_syncs_status", "status", "id"),
         Index("ix_syncs_subject", "subject"),
         Index("ix_syncs_trigger", "trigger"),
+        # In the order in which they came to an end, for those who count them.
+        Index("ix_syncs_at_rest", "updated_at", "id", sqlite_where=IS_AT_REST, postgresql_where=IS_AT_REST),
     )  # fmt: skip
 
     connection: Mapped[str]
@@ -181,6 +186,53 @@ class Attempt(Base):
     found: Mapped[list[Any]]
     did: Mapped[list[Any]]
     calls: Mapped[list[Any]]
+
+
+class Tally(Base):
+    """How many events came in, or syncs came to an end, within one hour or day (UTC).
+
+    `what` is received (`kind`: the source), succeeded, superseded or parked (`kind`: the sync's); `bucket` says how long a
+    sync that succeeded took (`connector.histogram`), and is 0 for everything else.
+    """
+
+    __tablename__ = "tallies"
+    __table_args__ = (UniqueConstraint("period", "start", "connection", "what", "kind", "bucket"),)
+
+    period: Mapped[str]
+    start: Mapped[datetime]
+    connection: Mapped[str]
+    what: Mapped[str]
+    kind: Mapped[str]
+    bucket: Mapped[int]
+    number: Mapped[int] = mapped_column(Id)
+
+
+class TallyCursor(Base):
+    """How far a table has been counted: up to `row_id`, of syncs among those that ended at `at`.
+
+    Events are counted up to `ceiling`, the newest row at the time `at`: a row with a lower number may be committed later,
+    but not so much later.
+    """
+
+    __tablename__ = "tally_cursors"
+    __table_args__ = (UniqueConstraint("name"),)
+
+    name: Mapped[str]
+    at: Mapped[datetime]
+    row_id: Mapped[int] = mapped_column(Id)
+    ceiling: Mapped[int] = mapped_column(Id)
+
+
+class LastLook(Base):
+    """What the clock found when it last looked at something that takes too long to look at for each page."""
+
+    __tablename__ = "last_looks"
+    __table_args__ = (UniqueConstraint("connection", "name"),)
+
+    connection: Mapped[str]
+    name: Mapped[str]
+    at: Mapped[datetime]
+    found: Mapped[list[Any]]
 
 
 class Pause(Base):

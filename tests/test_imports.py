@@ -16,11 +16,11 @@ ROOT = Path(connector.__file__).parent
 # From the bottom to the top: a module imports only from layers below its own. A package stands for all its modules, which
 # may import each other.
 LAYERS = (
-    ("errors", "money", "codes", "database", "spreadsheet", "throttle", "redaction"),
+    ("errors", "money", "codes", "database", "spreadsheet", "throttle", "redaction", "histogram"),
     ("settings", "models", "embedded"),
     ("clients", "logs", "audit", "inbox", "polls", "migrations"),
     ("services", "days", "transfers"),
-    ("mirror", "pauses", "access", "explain", "links"),
+    ("mirror", "pauses", "access", "explain", "links", "tallies"),
     ("syncs", "leases", "catch_up"),
     ("mappings", "scope", "lookup", "overview"),
     ("catalogue", "setup_catalogue", "account_plans", "customers"),
