@@ -16,7 +16,7 @@ ROOT = Path(connector.__file__).parent
 # From the bottom to the top: a module imports only from layers below its own. A package stands for all its modules, which
 # may import each other.
 LAYERS = (
-    ("errors", "money", "codes", "database", "spreadsheet", "throttle", "redaction", "histogram"),
+    ("errors", "money", "codes", "database", "spreadsheet", "throttle", "redaction", "histogram", "budgets", "canvas"),
     ("settings", "models", "embedded"),
     ("clients", "logs", "audit", "inbox", "polls", "migrations"),
     ("services", "days", "transfers"),
