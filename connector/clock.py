@@ -99,7 +99,7 @@ class Clock:
         due = [task for task in PERIODIC if self._next.get(task.name, now) <= now]
         if not due:
             return
-        lease = leases.take(self._services, "clock", LEASE_SECONDS)
+        lease = leases.take(self._services, leases.CLOCK, LEASE_SECONDS)
         if lease is None:
             return
         try:

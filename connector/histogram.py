@@ -32,3 +32,15 @@ def percentile(counts: Mapping[int, int], percent: int) -> int | None:
         if rank <= 0 and whole:
             return bucket
     return None
+
+
+UNITS = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+
+
+def in_words(bucket: int) -> str:
+    """The longest time in this bucket in its largest whole unit: `20 s`, `90 min`; or what the last one is longer than."""
+    bound = bound_of(bucket)
+    if bound is None:
+        return f"more than {in_words(BEYOND - 1)}"
+    unit, name = next((unit, name) for unit, name in UNITS if bound % unit == 0)
+    return f"{bound // unit} {name}"

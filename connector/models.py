@@ -17,6 +17,7 @@ IS_OPEN = text("status IN ('pending', 'running', 'waiting', 'parked')")
 IS_LEFT = text("status IN ('ignored', 'failed')")
 # What stands where it stands until somebody does something about it: the ends that are counted.
 IS_AT_REST = text("status IN ('succeeded', 'superseded', 'parked')")
+IS_UNDER_WAY = text("status NOT IN ('done', 'withdrawn')")
 
 
 class Base(DeclarativeBase):
@@ -57,7 +58,9 @@ class InboxEvent(Base):
         Index("ix_inbox_new", "id", sqlite_where=text("status = 'new'"), postgresql_where=text("status = 'new'")),
         # For those who look for what nobody acted on, among millions of rows that are done.
         Index("ix_inbox_left", "status", "id", sqlite_where=IS_LEFT, postgresql_where=IS_LEFT),
+        # The newest of a type, or of a connection that has been silent for long.
         Index("ix_inbox_type", "event_type", "id"),
+        Index("ix_inbox_connection", "connection", "id"),
     )
 
     connection: Mapped[str]
@@ -318,7 +321,11 @@ class Account(Base):
     """The m3ter account of one Chargebee customer: planned before it is sent, live once m3ter has answered."""
 
     __tablename__ = "accounts"
-    __table_args__ = (UniqueConstraint("connection", "customer_id"),)
+    __table_args__ = (
+        UniqueConstraint("connection", "customer_id"),
+        Index("ix_accounts_m3ter_id", "m3ter_id"),
+        Index("ix_accounts_code", "code"),
+    )
 
     connection: Mapped[str]
     customer_id: Mapped[str]
@@ -337,6 +344,8 @@ class AccountPlan(Base):
     __table_args__ = (
         UniqueConstraint("connection", "code"),
         Index("ix_account_plans_subscription", "connection", "subscription_id"),
+        Index("ix_account_plans_m3ter_id", "m3ter_id"),
+        Index("ix_account_plans_code", "code"),
     )
 
     connection: Mapped[str]
@@ -371,7 +380,7 @@ class SeenBill(Base):
     """What the last poll said of an approved bill; a new version opens a sync."""
 
     __tablename__ = "bills"
-    __table_args__ = (UniqueConstraint("connection", "bill_id"),)
+    __table_args__ = (UniqueConstraint("connection", "bill_id"), Index("ix_bills_account_id", "account_id"))
 
     connection: Mapped[str]
     bill_id: Mapped[str]
@@ -390,6 +399,7 @@ class BillSnapshot(Base):
     __tablename__ = "bill_snapshots"
     __table_args__ = (
         UniqueConstraint("connection", "bill_id", "generation"),
+        Index("ix_bill_snapshots_account_id", "account_id"),
         Index(
             "uq_bill_snapshots_live", "connection", "bill_id", unique=True,
             sqlite_where=text("status = 'pushing'"), postgresql_where=text("status = 'pushing'"),
@@ -437,6 +447,12 @@ class LinePush(Base):
         UniqueConstraint("snapshot_id", "charge_key"),
         UniqueConstraint("connection", "invoice_id", "chargebee_line_id"),
         Index("ix_line_pushes_bill", "connection", "bill_id"),
+        # For whoever has nothing but an id of an invoice, a line, a subscription or a customer.
+        Index("ix_line_pushes_invoice_id", "invoice_id"),
+        Index("ix_line_pushes_final_invoice_id", "final_invoice_id"),
+        Index("ix_line_pushes_chargebee_line_id", "chargebee_line_id"),
+        Index("ix_line_pushes_subscription_id", "subscription_id"),
+        Index("ix_line_pushes_customer_id", "customer_id"),
     )
 
     connection: Mapped[str]
@@ -519,6 +535,13 @@ class BalanceRequest(Base):
         UniqueConstraint("connection", "kind", "reference"),
         Index("ix_balance_requests_balance", "connection", "balance_id"),
         Index("ix_balance_requests_source", "connection", "source"),
+        Index(
+            "ix_balance_requests_under_way",
+            "connection",
+            "balance_id",
+            sqlite_where=IS_UNDER_WAY,
+            postgresql_where=IS_UNDER_WAY,
+        ),
     )
 
     connection: Mapped[str]
@@ -656,6 +679,7 @@ class AuditEntry(Base):
     """What a person did, and why."""
 
     __tablename__ = "audit"
+    __table_args__ = (Index("ix_audit_actor", "actor", "id"), Index("ix_audit_action", "action", "id"))
 
     at: Mapped[datetime]
     actor: Mapped[str]

@@ -6,7 +6,16 @@ from alembic import op
 revision = "0008"
 down_revision = "0006"
 
+# Ids that people look for without knowing what they belong to.
+LOOKED_FOR = {
+    "accounts": ("m3ter_id", "code"),
+    "account_plans": ("m3ter_id", "code"),
+    "bills": ("account_id",),
+    "bill_snapshots": ("account_id",),
+    "line_pushes": ("invoice_id", "final_invoice_id", "chargebee_line_id", "subscription_id", "customer_id"),
+}
 AT_REST = sa.text("status IN ('succeeded', 'superseded', 'parked')")
+UNDER_WAY = sa.text("status NOT IN ('done', 'withdrawn')")
 
 
 def upgrade() -> None:
@@ -47,7 +56,17 @@ def upgrade() -> None:
         sa.UniqueConstraint("connection", "name", name=op.f("uq_last_looks_connection_name")),
     )
     op.create_index("ix_inbox_type", "inbox", ["event_type", "id"], unique=False)
+    op.create_index("ix_inbox_connection", "inbox", ["connection", "id"], unique=False)
+    op.create_index("ix_audit_actor", "audit", ["actor", "id"], unique=False)
+    op.create_index("ix_audit_action", "audit", ["action", "id"], unique=False)
+    op.create_index(
+        "ix_balance_requests_under_way", "balance_requests", ["connection", "balance_id"], unique=False,
+        sqlite_where=UNDER_WAY, postgresql_where=UNDER_WAY,
+    )  # fmt: skip
     op.create_index(
         "ix_syncs_at_rest", "syncs", ["updated_at", "id"], unique=False,
         sqlite_where=AT_REST, postgresql_where=AT_REST,
     )  # fmt: skip
+    for table, columns in LOOKED_FOR.items():
+        for column in columns:
+            op.create_index(f"ix_{table}_{column}", table, [column], unique=False)
