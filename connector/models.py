@@ -17,6 +17,7 @@ IS_OPEN = text("status IN ('pending', 'running', 'waiting', 'parked')")
 IS_LEFT = text("status IN ('ignored', 'failed')")
 # What stands where it stands until somebody does something about it: the ends that are counted.
 IS_AT_REST = text("status IN ('succeeded', 'superseded', 'parked')")
+HAS_CAUSE = text("cause IS NOT NULL")
 IS_UNDER_WAY = text("status NOT IN ('done', 'withdrawn')")
 
 
@@ -144,6 +145,10 @@ class Sync(Base):
         Index("ix_syncs_status", "status", "id"),
         Index("ix_syncs_subject", "subject"),
         Index("ix_syncs_trigger", "trigger"),
+        # The newest of a kind, of a connection or with a cause that there are few of.
+        Index("ix_syncs_kind", "kind", "id"),
+        Index("ix_syncs_connection", "connection", "id"),
+        Index("ix_syncs_cause", "cause", "id", sqlite_where=HAS_CAUSE, postgresql_where=HAS_CAUSE),
         # In the order in which they came to an end, for those who count them.
         Index("ix_syncs_at_rest", "updated_at", "id", sqlite_where=IS_AT_REST, postgresql_where=IS_AT_REST),
     )  # fmt: skip

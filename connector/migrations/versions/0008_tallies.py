@@ -15,6 +15,7 @@ LOOKED_FOR = {
     "line_pushes": ("invoice_id", "final_invoice_id", "chargebee_line_id", "subscription_id", "customer_id"),
 }
 AT_REST = sa.text("status IN ('succeeded', 'superseded', 'parked')")
+HAS_CAUSE = sa.text("cause IS NOT NULL")
 UNDER_WAY = sa.text("status NOT IN ('done', 'withdrawn')")
 
 
@@ -57,6 +58,12 @@ def upgrade() -> None:
     )
     op.create_index("ix_inbox_type", "inbox", ["event_type", "id"], unique=False)
     op.create_index("ix_inbox_connection", "inbox", ["connection", "id"], unique=False)
+    op.create_index("ix_syncs_kind", "syncs", ["kind", "id"], unique=False)
+    op.create_index("ix_syncs_connection", "syncs", ["connection", "id"], unique=False)
+    op.create_index(
+        "ix_syncs_cause", "syncs", ["cause", "id"], unique=False,
+        sqlite_where=HAS_CAUSE, postgresql_where=HAS_CAUSE,
+    )  # fmt: skip
     op.create_index("ix_audit_actor", "audit", ["actor", "id"], unique=False)
     op.create_index("ix_audit_action", "audit", ["action", "id"], unique=False)
     op.create_index(
