@@ -2,7 +2,7 @@
 PYTHON ?= python3
 PIP_INSTALL = bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement
 
-.PHONY: demo test test-both chaos check run format bench lock clean
+.PHONY: demo test test-both chaos check run format bench bench-console lock clean
 
 demo: .venv/run
 	.venv/bin/connector demo
@@ -33,6 +33,12 @@ format: .venv/dev
 
 bench: .venv/dev
 	.venv/bin/python tests/benchmarks/sandbox_speed.py
+
+# Needs about 10 GB of disk and half an hour; ROWS=1000000 for less of both.
+ROWS ?= 10000000
+
+bench-console: .venv/dev
+	PYTHONPATH=. .venv/bin/python tests/benchmarks/console_pages.py --rows $(ROWS) --receiver
 
 # One mark per set of packages; the project itself is installed in place, without touching the network.
 .venv/run: config/requirements.lock pyproject.toml

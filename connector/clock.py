@@ -9,7 +9,7 @@ import structlog
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
-from connector import catch_up, inbox, jobs, leases, pauses, polls, syncs
+from connector import catch_up, inbox, jobs, leases, pauses, polls, syncs, tallies
 from connector.alerts import watching as alerts
 from connector.balances import watching
 from connector.bills import approvals, closing
@@ -93,6 +93,7 @@ PERIODIC = (
     # When each balance is looked at stands in its watch.
     Periodic("watch balances", lambda services: services.settings.sweep_seconds, watching.check),
     Periodic("watch closings", lambda services: services.settings.recheck_seconds, closing.watch),
+    Periodic("count", lambda _: tallies.SECONDS, tallies.count),
     Periodic("sweep", lambda services: services.settings.sweep_seconds, sweep),
     # Last, so that they see what the others have just done.
     Periodic("look closely for alerts", lambda services: services.settings.recheck_seconds, alerts.look_closely),
@@ -114,7 +115,7 @@ class Clock:
         due = [task for task in PERIODIC if self._next.get(task.name, now) <= now]
         if not due:
             return
-        lease = leases.take(self._services, "clock", LEASE_SECONDS)
+        lease = leases.take(self._services, leases.CLOCK, LEASE_SECONDS)
         if lease is None:
             return
         try:

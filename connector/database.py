@@ -7,7 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import BigInteger, Dialect, Engine, Integer, Text, create_engine, event, types
+from sqlalchemy import BigInteger, Dialect, Engine, Integer, Text, create_engine, event, text, types
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection, make_url
 from sqlalchemy.orm import Session
@@ -86,6 +86,13 @@ def insert(db: Session, table: type[Any]) -> Any:
     """An INSERT that can say what to do on a conflict, in the words of this session's database."""
     on_sqlite = db.get_bind().dialect.name == "sqlite"
     return sqlite.insert(table) if on_sqlite else postgresql.insert(table)
+
+
+def size(db: Session) -> int:
+    """How many bytes the database takes on its disk; of SQLite, what has not been written into the file yet is not in it."""
+    if db.get_bind().dialect.name == "sqlite":
+        return int(db.scalar(text("SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()")) or 0)
+    return int(db.scalar(text("SELECT pg_database_size(current_database())")) or 0)
 
 
 def batches(whole: Iterable[T]) -> Iterator[list[T]]:

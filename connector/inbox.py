@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, delete, func, literal, select, update
 from sqlalchemy.orm import Session, defer
 
-from connector.database import insert
+from connector.database import batches, insert
 from connector.errors import ConnectorError
 from connector.models import InboxEvent, QuarantinedBody, Sync
 
@@ -255,6 +255,23 @@ def trigger_of(event_id: str) -> str:
     return f"event {event_id}"
 
 
+def event_of(trigger: str) -> str | None:
+    """The event that a sync's trigger names; None when something else opened the sync."""
+    start = trigger_of("")
+    return trigger.removeprefix(start) if trigger.startswith(start) else None
+
+
+def received(db: Session, connection: str, event_ids: Collection[str]) -> dict[str, datetime]:
+    """When each of these events came in, by its id."""
+    found: dict[str, datetime] = {}
+    for some in batches(event_ids):
+        wanted = select(InboxEvent.event_id, InboxEvent.received_at).where(
+            InboxEvent.connection == connection, InboxEvent.source.in_(SOURCES), InboxEvent.event_id.in_(some)
+        )
+        found |= {row.event_id: row.received_at for row in db.execute(wanted)}
+    return found
+
+
 def opened_by(db: Session, event: InboxEvent) -> list[Sync]:
     """The syncs whose trigger names the event; one that it only joined names what opened it."""
     wanted = select(Sync).where(Sync.connection == event.connection, Sync.trigger == trigger_of(event.event_id))
@@ -263,13 +280,11 @@ def opened_by(db: Session, event: InboxEvent) -> list[Sync]:
 
 def opener_of(db: Session, sync: Sync) -> InboxEvent | None:
     """The event that the sync's trigger names, without its body; None when something else opened the sync."""
-    start = trigger_of("")
-    if not sync.trigger.startswith(start):
+    event_id = event_of(sync.trigger)
+    if event_id is None:
         return None
     wanted = select(InboxEvent).where(
-        InboxEvent.connection == sync.connection,
-        InboxEvent.source.in_(SOURCES),
-        InboxEvent.event_id == sync.trigger.removeprefix(start),
+        InboxEvent.connection == sync.connection, InboxEvent.source.in_(SOURCES), InboxEvent.event_id == event_id
     )
     return db.scalars(wanted.options(defer(InboxEvent.body)).limit(1)).first()
 

@@ -1,6 +1,7 @@
 """Both ends of the queue. Redis only rings the bell: a job carries a row's id, and SQL is the record of what is to do."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -10,6 +11,7 @@ from redis.exceptions import RedisError
 from rq import Queue, SimpleWorker
 from rq.job import Job
 from rq.serializers import JSONSerializer
+from rq.worker_registration import get_keys
 from sqlalchemy.exc import OperationalError
 
 from connector import handlers, inbox, syncs
@@ -49,6 +51,26 @@ def enqueue(redis: Redis, due: Iterable[tuple[int, str]]) -> None:
 def queue_of(kind: str) -> str:
     """Money has a queue of its own, so that a flood of events never delays it."""
     return BILLS_QUEUE if kind in syncs.MONEY_KINDS else SYNC_QUEUE
+
+
+@dataclass(frozen=True)
+class State:
+    """One queue: how many jobs wait in it, and how many workers have given a sign of life lately."""
+
+    queue: str
+    waiting: int
+    workers: int
+
+
+def states(redis: Redis) -> list[State]:
+    """How each queue stands; raises RedisError."""
+    found = []
+    for name in QUEUES:
+        queue = _queue(redis, name)
+        # A worker that died without a word stands in the list until another one starts, but its own key runs out.
+        keys = list(get_keys(queue))
+        found.append(State(name, queue.count, int(redis.exists(*keys)) if keys else 0))
+    return found
 
 
 def dispatch(services: Services) -> None:

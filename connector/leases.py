@@ -14,6 +14,8 @@ from connector.models import Lease
 from connector.services import Services
 
 BUSY_SECONDS = 5
+# The lease of whichever clock is at its periodic work.
+CLOCK = "clock"
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,12 @@ def release(services: Services, lease: Held) -> None:
         db.execute(
             update(Lease).where(Lease.name == lease.name, Lease.fence == lease.fence).values(until=services.now())
         )
+
+
+def last_held(db: Session, name: str, now: datetime) -> datetime | None:
+    """Until when somebody has had the lease; None where nobody ever had it."""
+    until = db.scalar(select(Lease.until).where(Lease.name == name))
+    return None if until is None else min(until, now)
 
 
 def queue_up(db: Session, name: str, now: datetime) -> None:

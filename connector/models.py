@@ -14,8 +14,13 @@ OPEN = ("pending", "running", "waiting", "parked")
 ALWAYS = datetime(1970, 1, 1, tzinfo=UTC)
 # Written out and not as parameters: PostgreSQL finds a partial index only by a condition that it can read.
 IS_OPEN = text("status IN ('pending', 'running', 'waiting', 'parked')")
+# Whether a sync is a bill's.
 IS_BILL = text("kind = 'bill'")
 IS_LEFT = text("status IN ('ignored', 'failed')")
+# What stands where it stands until somebody does something about it: the ends that are counted.
+IS_AT_REST = text("status IN ('succeeded', 'superseded', 'parked')")
+HAS_CAUSE = text("cause IS NOT NULL")
+IS_UNDER_WAY = text("status NOT IN ('done', 'withdrawn')")
 
 
 class Base(DeclarativeBase):
@@ -58,6 +63,9 @@ class InboxEvent(Base):
         Index("ix_inbox_left", "status", "id", sqlite_where=IS_LEFT, postgresql_where=IS_LEFT),
         # For when something last came: of one silent connection among millions of others' rows too.
         Index("ix_inbox_newest", "connection", "source", "id"),
+        # The newest of a type, or of a connection that has been silent for long.
+        Index("ix_inbox_type", "event_type", "id"),
+        Index("ix_inbox_connection", "connection", "id"),
     )
 
     connection: Mapped[str]
@@ -141,7 +149,12 @@ class Sync(Base):
         Index("ix_syncs_status", "status", "id"),
         Index("ix_syncs_subject", "subject"),
         Index("ix_syncs_trigger", "trigger"),
-        Index("ix_syncs_bills", "id", sqlite_where=IS_BILL, postgresql_where=IS_BILL),
+        # The newest of a kind, of a connection or with a cause that there are few of.
+        Index("ix_syncs_kind", "kind", "id"),
+        Index("ix_syncs_connection", "connection", "id"),
+        Index("ix_syncs_cause", "cause", "id", sqlite_where=HAS_CAUSE, postgresql_where=HAS_CAUSE),
+        # In the order in which they came to an end, for those who count them.
+        Index("ix_syncs_at_rest", "updated_at", "id", sqlite_where=IS_AT_REST, postgresql_where=IS_AT_REST),
     )  # fmt: skip
 
     connection: Mapped[str]
@@ -185,6 +198,53 @@ class Attempt(Base):
     found: Mapped[list[Any]]
     did: Mapped[list[Any]]
     calls: Mapped[list[Any]]
+
+
+class Tally(Base):
+    """How many events came in, or syncs came to an end, within one hour or day (UTC).
+
+    `what` is received (`kind`: the source), succeeded, superseded or parked (`kind`: the sync's); `bucket` says how long a
+    sync that succeeded took (`connector.histogram`), and is 0 for everything else.
+    """
+
+    __tablename__ = "tallies"
+    __table_args__ = (UniqueConstraint("period", "start", "connection", "what", "kind", "bucket"),)
+
+    period: Mapped[str]
+    start: Mapped[datetime]
+    connection: Mapped[str]
+    what: Mapped[str]
+    kind: Mapped[str]
+    bucket: Mapped[int]
+    number: Mapped[int] = mapped_column(Id)
+
+
+class TallyCursor(Base):
+    """How far a table has been counted: up to `row_id`, of syncs among those that ended at `at`.
+
+    Events are counted up to `ceiling`, the newest row at the time `at`: a row with a lower number may be committed later,
+    but not so much later.
+    """
+
+    __tablename__ = "tally_cursors"
+    __table_args__ = (UniqueConstraint("name"),)
+
+    name: Mapped[str]
+    at: Mapped[datetime]
+    row_id: Mapped[int] = mapped_column(Id)
+    ceiling: Mapped[int] = mapped_column(Id)
+
+
+class LastLook(Base):
+    """What the clock found when it last looked at something that takes too long to look at for each page."""
+
+    __tablename__ = "last_looks"
+    __table_args__ = (UniqueConstraint("connection", "name"),)
+
+    connection: Mapped[str]
+    name: Mapped[str]
+    at: Mapped[datetime]
+    found: Mapped[list[Any]]
 
 
 class Pause(Base):
@@ -323,10 +383,7 @@ class SeenBill(Base):
     """What the last poll said of an approved bill; a new version opens a sync."""
 
     __tablename__ = "bills"
-    __table_args__ = (
-        UniqueConstraint("connection", "bill_id"),
-        Index("ix_bills_account", "connection", "account_id"),
-    )
+    __table_args__ = (UniqueConstraint("connection", "bill_id"),)
 
     connection: Mapped[str]
     bill_id: Mapped[str]
@@ -348,7 +405,6 @@ class BillSnapshot(Base):
     __tablename__ = "bill_snapshots"
     __table_args__ = (
         UniqueConstraint("connection", "bill_id", "generation"),
-        Index("ix_bill_snapshots_account", "connection", "account_id"),
         Index(
             "uq_bill_snapshots_live", "connection", "bill_id", unique=True,
             sqlite_where=text("status = 'pushing'"), postgresql_where=text("status = 'pushing'"),
@@ -396,7 +452,6 @@ class LinePush(Base):
         UniqueConstraint("snapshot_id", "charge_key"),
         UniqueConstraint("connection", "invoice_id", "chargebee_line_id"),
         Index("ix_line_pushes_bill", "connection", "bill_id"),
-        Index("ix_line_pushes_final_invoice", "connection", "final_invoice_id"),
     )
 
     connection: Mapped[str]
@@ -479,6 +534,13 @@ class BalanceRequest(Base):
         UniqueConstraint("connection", "kind", "reference"),
         Index("ix_balance_requests_balance", "connection", "balance_id"),
         Index("ix_balance_requests_source", "connection", "source"),
+        Index(
+            "ix_balance_requests_under_way",
+            "connection",
+            "balance_id",
+            sqlite_where=IS_UNDER_WAY,
+            postgresql_where=IS_UNDER_WAY,
+        ),
     )
 
     connection: Mapped[str]
@@ -616,6 +678,7 @@ class AuditEntry(Base):
     """What a person did, and why."""
 
     __tablename__ = "audit"
+    __table_args__ = (Index("ix_audit_actor", "actor", "id"), Index("ix_audit_action", "action", "id"))
 
     at: Mapped[datetime]
     actor: Mapped[str]

@@ -1,21 +1,35 @@
 """Is everything in step? The whole installation in numbers, small enough to be asked every few seconds."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
 from importlib.metadata import version
+from typing import Any
 
+import structlog
+from redis.exceptions import RedisError
 from sqlalchemy import and_, func, literal, not_, or_, select
 from sqlalchemy.orm import Session
 
-from connector import catch_up, pauses, polls
-from connector.models import IS_OPEN, OPEN, InboxEvent, Pause, Sync
+from connector import budgets, catch_up, database, jobs, leases, pauses, polls, tallies
+from connector.balances import watches
+from connector.bills import closing
+from connector.budgets import Budget
+from connector.histogram import bound_of
+from connector.models import IS_OPEN, OPEN, BalanceWatch, InboxEvent, Pause, Sync
 from connector.services import Services
+from connector.tallies import Slot
+
+log = structlog.get_logger(__name__)
 
 # More rows than this are not counted one by one: "10000+" says enough.
 MOST = 10_000
 CLOSED = ("succeeded", "superseded")
 NOT_DONE = ("new", "failed", "ignored")
+# How many balances are named.
+BALANCES = 20
+# A clock that has not run for so long, or for three of its rounds, does not run.
+CLOCK_SECONDS = 120
 
 
 @dataclass(frozen=True)
@@ -56,6 +70,14 @@ class State:
 
 
 @dataclass(frozen=True)
+class Queues:
+    """What Redis alone knows: how the queues stand, and what of the providers' budgets is in use."""
+
+    queues: list[jobs.State]
+    budgets: list[Budget]
+
+
+@dataclass(frozen=True)
 class Overview:
     """What the first page of the console shows."""
 
@@ -67,6 +89,19 @@ class Overview:
     troubles: list[Trouble]
     events: Mapping[str, Count]
     states: list[State]
+    # Throughput and latency by hour or by day, the current one last.
+    period: str
+    flow: list[Slot]
+    # Invoices that close soon with work left, and balances that run low, as they were seen last.
+    closings: list[closing.Countdown]
+    balances: list[BalanceWatch]
+    # None while Redis is away.
+    queues: Queues | None
+    # When a clock last worked, and whether that is too long ago.
+    clock_ran: datetime | None
+    clock_stands: bool
+    database: str
+    database_bytes: int
 
     @property
     def kinds(self) -> list[str]:
@@ -79,11 +114,13 @@ class Overview:
         return sum(number for (_, status), number in self.open.items() if status == "parked")
 
 
-def of_installation(services: Services) -> Overview:
-    """The numbers of all connections, as they stand now."""
+def of_installation(services: Services, period: str = tallies.HOUR) -> Overview:
+    """The numbers of all connections, as they stand now; no provider is asked."""
     now = services.now()
+    queues = _queues(services, now)
     with services.reading() as db:
         last = polls.last(db)
+        ran = leases.last_held(db, leases.CLOCK, now)
         return Overview(
             version=version("chargebee-m3ter-connector"),
             open=_open(db),
@@ -105,7 +142,37 @@ def of_installation(services: Services) -> Overview:
                 )
                 for name in services.connections
             ],
+            period=period,
+            flow=tallies.flow(db, period, now),
+            closings=closing.last_seen(db, now),
+            balances=watches.troubled(db, limit=BALANCES),
+            queues=queues,
+            clock_ran=ran,
+            clock_stands=ran is None or ran < now - _rounds(services),
+            database=services.engine.dialect.name,
+            database_bytes=database.size(db),
         )
+
+
+def _queues(services: Services, now: datetime) -> Queues | None:
+    """None where Redis cannot be reached: it is only the doorbell, and the rest is known all the same."""
+    allowed = [
+        (name, provider, calls)
+        for name, one in services.connections.items()
+        for provider, calls in (
+            (budgets.CHARGEBEE, one.settings.chargebee_calls_per_minute),
+            (budgets.M3TER, budgets.M3TER_CALLS_PER_MINUTE),
+        )
+    ]
+    try:
+        return Queues(jobs.states(services.redis), budgets.in_use(services.redis, allowed, now))
+    except RedisError as error:
+        log.warning("Redis cannot be reached", error=type(error).__name__)
+        return None
+
+
+def _rounds(services: Services) -> timedelta:
+    return timedelta(seconds=max(CLOCK_SECONDS, 3 * services.settings.sweep_seconds))
 
 
 def _open(db: Session) -> dict[tuple[str, str], int]:
@@ -134,3 +201,51 @@ def _troubles(db: Session, now: datetime) -> list[Trouble]:
         for connection, kind, status, cause, number, since, next_step in rows
     ]
     return sorted(found, key=lambda one: (OPEN[::-1].index(one.status), -one.syncs, one.cause))
+
+
+def as_json(found: Overview) -> dict[str, Any]:
+    """The overview as the command line and scripts see it; the keys are stable, latencies are whole seconds."""
+    return {
+        "version": found.version,
+        "parked": found.parked,
+        "due_since": found.due_since,
+        "open": [{"kind": kind, "status": status, "syncs": number} for (kind, status), number in found.open.items()],
+        "closed": {status: count.number for status, count in found.closed.items()},
+        "events": {status: count.number for status, count in found.events.items()},
+        "counted_up_to": MOST,
+        "troubles": [asdict(one) for one in found.troubles],
+        "connections": [
+            {
+                "connection": one.connection,
+                "pauses": [{"what": pause.what, "since": pause.since, "text": pause.text} for pause in one.pauses],
+                "events_polled": one.events_polled, "bills_polled": one.bills_polled, "lost_since": one.lost_since,
+            }
+            for one in found.states
+        ],
+        "flow": {"period": found.period, "slots": [_slot(one) for one in found.flow]},
+        "closings": [
+            {"connection": one.connection, "looked_at": one.looked_at, "sync_id": one.sync_id, **asdict(one.work)}
+            for one in found.closings
+        ],
+        "balances": [
+            {
+                "connection": one.connection, "balance_id": one.balance_id, "account_id": one.account_id,
+                "state": one.state, "since": one.state_since, "currency": one.currency, "threshold": str(one.threshold),
+                "last_held": None if one.last_held is None else str(one.last_held),
+            }
+            for one in found.balances
+        ],
+        "redis": "away" if found.queues is None else "up",
+        "queues": [] if found.queues is None else [asdict(one) for one in found.queues.queues],
+        "budgets": [] if found.queues is None else [asdict(one) for one in found.queues.budgets],
+        "clock_ran": found.clock_ran,
+        "clock_stands": found.clock_stands,
+        "database": {"kind": found.database, "bytes": found.database_bytes},
+    }  # fmt: skip
+
+
+def _slot(one: Slot) -> dict[str, Any]:
+    seconds = {f"{name}_seconds": None if (bucket := getattr(one, name)) is None else bound_of(bucket)
+               for name in ("p50", "p95")}  # fmt: skip
+    numbers = {name: getattr(one, name) for name in (tallies.RECEIVED, *tallies.ENDS)}
+    return {"start": one.start, **numbers, **seconds}

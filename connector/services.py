@@ -15,6 +15,7 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from connector import database
+from connector.budgets import Meter
 from connector.clients.chargebee import ChargebeeClient
 from connector.clients.http import Http
 from connector.clients.m3ter import M3terClient
@@ -103,13 +104,17 @@ def build(
 ) -> Services:
     """Services for these settings; opens no connection yet."""
     http = Http(total_timeout=settings.http_timeout_seconds, sleep=sleep)
+    redis = Redis.from_url(
+        settings.redis_url or "redis://127.0.0.1:6379/0", socket_connect_timeout=2, socket_timeout=30
+    )
     return Services(
         settings=settings,
         engine=database.make_engine(settings.database_url),
-        redis=Redis.from_url(
-            settings.redis_url or "redis://127.0.0.1:6379/0", socket_connect_timeout=2, socket_timeout=30
-        ),
-        connections={name: _connect(name, found, http, now) for name, found in settings.connections.items()},
+        redis=redis,
+        connections={
+            name: _connect(name, found, http.heard_by(Meter(redis, name, now)), now)
+            for name, found in settings.connections.items()
+        },
         now=now,
         chance=chance or random.SystemRandom(),
         sleep=sleep,

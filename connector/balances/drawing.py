@@ -5,22 +5,21 @@ is told by its colour alone: what is still to come is dashed or hollow, and each
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from xml.etree import ElementTree
 
+from connector import canvas as canvases
 from connector import money
 from connector.balances.held import last_moment
 from connector.balances.picture import Picture, summary
-from connector.drawing import days_to_name, midnight, px
+from connector.canvas import LETTER, Canvas, days_to_name, midnight, px
 
 WIDTH, HEIGHT = 960, 430
 LEFT, RIGHT, TOP, BOTTOM = 104, 936, 44, 296
 LANE, LANE_LABELS = 346, (366, 381)
 LEGEND = 414
-# What a letter takes at most, at the size of the labels.
-LETTER, LINE = 7, 13
 STEPS_OF_TICKS = (1, 2, 5)
 
 STYLE = """
@@ -59,14 +58,12 @@ STYLE = """
 
 
 @dataclass
-class _Canvas:
-    """Where things are drawn, and the rectangles that labels have taken."""
+class _Canvas(Canvas):
+    """Where a picture is drawn, and between which amounts."""
 
     picture: Picture
     low: Decimal
     high: Decimal
-    root: ElementTree.Element
-    taken: list[tuple[int, int, int, int]] = field(default_factory=list)
 
     def x(self, at: datetime) -> int:
         """Tenths of pixels from the left, inside the plot."""
@@ -78,36 +75,6 @@ class _Canvas:
         """Tenths of pixels from the top."""
         return BOTTOM * 10 - int((value - self.low) * (BOTTOM - TOP) * 10 // (self.high - self.low))
 
-    def add(self, name: str, kind: str, **attributes: str | int) -> ElementTree.Element:
-        """An element with its class; whole numbers are tenths of pixels."""
-        texts = {key.replace("_", "-"): px(value) for key, value in attributes.items()}
-        return ElementTree.SubElement(self.root, name, {"class": kind} | texts)
-
-    def line(self, kind: str, x1: int, y1: int, x2: int, y2: int) -> None:
-        """A straight line."""
-        self.add("line", kind, x1=x1, y1=y1, x2=x2, y2=y2)
-
-    def text(self, kind: str, x: int, y: int, words: str, *, anchor: str = "middle", must: bool = False) -> bool:
-        """A label, unless it would lie on another one or reach out of the drawing; False where it was left out."""
-        width = LETTER * len(words)
-        start = x // 10 - {"start": 0, "middle": width // 2, "end": width}[anchor]
-        box = (start, y // 10 - LINE + 2, start + width, y // 10 + 3)
-        is_inside = start >= 0 and start + width <= WIDTH
-        if not must and (not is_inside or any(_overlap(box, other) for other in self.taken)):
-            return False
-        self.taken.append(box)
-        self.add("text", kind, x=x, y=y, text_anchor=anchor).text = words
-        return True
-
-    def label(self, kind: str, x: int, y: int, words: str, *, beside: int) -> None:
-        """A label in the middle at `y`, or to the right or left of its mark at `beside`; none where there is no room."""
-        places = ((x, y, "middle"), (x + 100, beside, "start"), (x - 100, beside, "end"))
-        _ = any(self.text(kind, at, height, words, anchor=anchor) for at, height, anchor in places)
-
-
-def _overlap(one: tuple[int, int, int, int], other: tuple[int, int, int, int]) -> bool:
-    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
-
 
 def standalone(picture: Picture) -> str:
     """The chart as a file of its own, which holds its looks."""
@@ -116,19 +83,12 @@ def standalone(picture: Picture) -> str:
 
 def svg(picture: Picture, *, with_style: bool = False) -> str:
     """The chart as an element to put into a page that has `STYLE`."""
-    name = f"chart-{picture.balance.id}"
-    root = ElementTree.Element(
-        "svg",
-        {"xmlns": "http://www.w3.org/2000/svg", "viewBox": f"0 0 {WIDTH} {HEIGHT}", "class": "balance-chart",
-         "role": "img", "aria-labelledby": f"{name}-title {name}-desc"},
-    )  # fmt: skip
     title = f"Balance {picture.balance.name} over time, in {picture.balance.currency}"
-    ElementTree.SubElement(root, "title", {"id": f"{name}-title"}).text = title
-    ElementTree.SubElement(root, "desc", {"id": f"{name}-desc"}).text = summary(picture)
+    root = canvases.root(f"chart-{picture.balance.id}", "balance-chart", WIDTH, HEIGHT, title, summary(picture))
     if with_style:
         ElementTree.SubElement(root, "style").text = STYLE
     ticks = _ticks(_values(picture))
-    canvas = _Canvas(picture, ticks[0], ticks[-1], root)
+    canvas = _Canvas(root, WIDTH, picture, ticks[0], ticks[-1])
     canvas.add("rect", "ground", x=0, y=0, width=WIDTH * 10, height=HEIGHT * 10)
     _axes(canvas, ticks)
     _moments(canvas)
@@ -139,7 +99,7 @@ def svg(picture: Picture, *, with_style: bool = False) -> str:
     _coming_credits(canvas)
     _charges(canvas)
     _legend(canvas)
-    return ElementTree.tostring(root, encoding="unicode")
+    return canvas.written()
 
 
 def _up(x: int, y: int) -> str:

@@ -26,6 +26,7 @@ KIND = "balance_watch"
 OK, LOW, TOPPING_UP, CAP_REACHED, REFUSED, ENDED, GONE = (
     "ok", "low", "topping_up", "cap_reached", "refused", "ended", "gone",
 )  # fmt: skip
+TROUBLE = (LOW, TOPPING_UP, CAP_REACHED, REFUSED, GONE)
 READ_AT_LEAST_EVERY = timedelta(days=1)
 
 
@@ -243,6 +244,12 @@ def listed(db: Session, connection: str, *, state: str | None = None) -> list[Ba
     rows = db.scalars(select(BalanceWatch).filter_by(connection=connection).order_by(BalanceWatch.id)).all()
     wanted = [row for row in rows if state is None or row.state == state]
     return sorted(wanted, key=lambda row: (row.state in (OK, ENDED), row.state_since, row.id))
+
+
+def troubled(db: Session, *, limit: int) -> list[BalanceWatch]:
+    """Watched balances of all connections that somebody should look at, as they were seen last; the longest so first."""
+    wanted = select(BalanceWatch).where(BalanceWatch.enabled, BalanceWatch.state.in_(TROUBLE))
+    return list(db.scalars(wanted.order_by(BalanceWatch.state_since, BalanceWatch.id).limit(limit)))
 
 
 def take_due(db: Session, connection: str, now: datetime, *, seconds: int, limit: int) -> list[str]:

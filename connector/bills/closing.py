@@ -10,7 +10,7 @@ deleted without an event that reached us stays in the list until its time is ove
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -19,7 +19,7 @@ import structlog
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from connector import mirror
+from connector import looks, mirror
 from connector.bills import guards
 from connector.bills.final import PENDING
 from connector.bills.ledger import DONE, PUSHED, PUSHING
@@ -42,6 +42,11 @@ APPROVAL, PERSON, TURN = "approval in m3ter", "a person", "its turn"
 LONGEST = timedelta(days=51)
 # So long after its time an invoice that nobody has told us of is taken for closed.
 AFTERWARDS = timedelta(days=1)
+# What closes no later than this is kept for those who look, of each connection no more than so many.
+SOON = timedelta(days=2)
+KEPT = 50
+LOOK = "closing soon"
+MOMENTS = ("closes_at", "finishes_at")
 
 
 @dataclass(frozen=True)
@@ -118,9 +123,15 @@ def of_connection(services: Services, connection: str) -> list[Work]:
 
 
 def watch(services: Services) -> None:
-    """Raise the alarm, in the log, for each connection with an invoice that closes before its bill is surely on it."""
+    """Keep what closes soon for those who look, connection by connection, and raise the alarm in the log for each that has
+    an invoice that closes before its bill is surely on it."""
     for name, connected in services.connections.items():
-        risky = [one for one in of_connection(services, name) if one.at_risk]
+        found = of_connection(services, name)
+        now = services.now()
+        soon = [one for one in found if one.at_risk or (one.closes_at is not None and one.closes_at <= now + SOON)]
+        with services.transaction() as db:
+            looks.keep(db, name, LOOK, [_as_json(one) for one in soon[:KEPT]], now)
+        risky = [one for one in found if one.at_risk]
         if not risky:
             continue
         first = risky[0]
@@ -130,6 +141,47 @@ def watch(services: Services) -> None:
             invoice=first.invoice_id, needs=first.needs, cause=first.cause, finishes_at=str(first.finishes_at),
             allowance_hours=connected.settings.close_alarm_hours,
         )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Countdown:
+    """Work for an invoice that closes soon, as the clock saw it last, and the sync that does it, if there is one yet."""
+
+    connection: str
+    looked_at: datetime
+    work: Work
+    sync_id: int | None
+
+
+def last_seen(db: Session, now: datetime) -> list[Countdown]:
+    """What closed soon, and was not done, when the clock last looked: the earliest deadline first. What is done since, or
+    closed, is left out; no bill is looked into and no provider asked."""
+    found = []
+    for look in looks.last(db, LOOK):
+        works = [_from_json(one) for one in look.found]
+        by_bill = {
+            sync.subject: sync.id
+            for some in batches({one.bill_id for one in works if one.bill_id is not None})
+            for sync in db.execute(
+                select(Sync.id, Sync.subject).where(
+                    Sync.connection == look.connection, Sync.kind == "bill", Sync.subject.in_(some), IS_OPEN
+                )
+            )
+        }
+        found += [
+            Countdown(look.connection, look.at, one, by_bill.get(str(one.bill_id)))
+            for one in works
+            if (one.bill_id is None or one.bill_id in by_bill) and (one.closes_at or now) + AFTERWARDS > now
+        ]
+    return sorted(found, key=lambda one: (one.work.closes_at or now, one.connection, str(one.work.bill_id)))
+
+
+def _as_json(work: Work) -> dict[str, Any]:
+    return asdict(work) | {name: at.isoformat() for name in MOMENTS if (at := getattr(work, name)) is not None}
+
+
+def _from_json(found: dict[str, Any]) -> Work:
+    return Work(**found | {name: datetime.fromisoformat(found[name]) for name in MOMENTS if found[name] is not None})
 
 
 @dataclass(frozen=True)

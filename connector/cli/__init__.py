@@ -15,6 +15,7 @@ from connector.cli.processes import clock, run, web, worker
 from connector.cli.sandbox import sandbox_group
 from connector.cli.scope import scope_group
 from connector.cli.setup import setup_group
+from connector.cli.status import status
 from connector.cli.syncs import syncs_group
 from connector.cli.top_ups import top_ups_group
 from connector.cli.users import users_group
@@ -41,6 +42,7 @@ for command in (
     sandbox_group,
     scope_group,
     setup_group,
+    status,
     syncs_group,
     users_group,
     top_ups_group,

@@ -13,6 +13,7 @@ from base64 import b64decode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from copy import copy
 from dataclasses import dataclass, field
 from datetime import UTC
 from decimal import Decimal
@@ -78,6 +79,9 @@ class Call:
     milliseconds: int
 
 
+# Hears of each call: the provider, the status (None: no answer), and how many seconds the provider asked us to wait.
+Listener = Callable[[str, int | None, int | None], None]
+
 _recorders: ContextVar[tuple[list[Call], ...]] = ContextVar("recorders", default=())
 
 
@@ -137,6 +141,7 @@ class Http:
         self._clock = clock
         self._verify = verify
         self._adapter = adapter or wire.Adapter(pool_connections=100, pool_maxsize=pool_size)
+        self._listener: Listener | None = None
         self._retrying = Retrying(
             stop=stop_after_attempt(attempts),
             wait=self._wait,
@@ -146,6 +151,12 @@ class Http:
         )
         silence("urllib3.connectionpool")
         silence("urllib3.util.retry")
+
+    def heard_by(self, listener: Listener) -> "Http":
+        """The same pool, whose every call, also each that is repeated, is told to this listener."""
+        heard = copy(self)
+        heard._listener = listener
+        return heard
 
     def close(self) -> None:
         """Close the pooled connections."""
@@ -187,6 +198,7 @@ class Http:
         """One exchange, recorded however it ends."""
         started = time.monotonic()
         error: str | None = None
+        wait: int | None = None
         this.status = None
         try:
             with wire.in_progress(self._timeouts[1]) as progress, self._response(this, progress) as response:
@@ -194,9 +206,13 @@ class Http:
                 return self._answer(this, response)
         except Exception as failure:
             error = type(failure).__name__
+            if isinstance(failure, Retryable) and failure.retry_after is not None:
+                wait = math.ceil(failure.retry_after)
             raise
         finally:
             _record(this, error, time.monotonic() - started)
+            if self._listener is not None:
+                self._listener(this.provider, this.status, wait)
 
     def _response(self, this: "_Try", progress: wire.Progress) -> Response:
         try:

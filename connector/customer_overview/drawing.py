@@ -7,8 +7,8 @@ confirmed is dashed, what is open ends in an arrow, and every kind has its words
 from datetime import datetime
 from xml.etree import ElementTree
 
+from connector.canvas import days_to_name, px
 from connector.customer_overview.timeline import Bar, Group, Lane, Timeline
-from connector.drawing import days_to_name, px
 
 WIDTH = 960
 LEFT, RIGHT, TOP = 230, 936, 44

@@ -16,7 +16,7 @@ from connector.balances.drift import Finding
 from connector.balances.picture import Picture
 from connector.clients.m3ter_balance_objects import Balance, Charge
 from connector.errors import BadInput, ConnectorError
-from connector.models import BalanceReading, BalanceRequest, BalanceWatch
+from connector.models import IS_UNDER_WAY, BalanceReading, BalanceRequest, BalanceWatch
 from connector.web.console import forms
 from connector.web.console.balances import desk as desks
 from connector.web.console.balances.desk import Desk
@@ -86,10 +86,7 @@ def _lines(desk: Desk, found: list[Balance], *, look: bool) -> list[Line]:
         readings = {one.id: watches.last_reading(db, desk.connection, one.id) for one in shown if one.id in watched}
         counted = (
             select(BalanceRequest.balance_id, func.count().label("number"))
-            .where(
-                BalanceRequest.connection == desk.connection,
-                BalanceRequest.status.not_in((requests.DONE, requests.WITHDRAWN)),
-            )
+            .where(BalanceRequest.connection == desk.connection, IS_UNDER_WAY)
             .group_by(BalanceRequest.balance_id)
         )
         pending = {row.balance_id: row.number for row in db.execute(counted)}
