@@ -19,7 +19,7 @@ from connector.access import ADMIN, OPERATOR, VIEWER
 from connector.cli import main
 from connector.mappings.files import COLUMNS
 from connector.models import AuditEntry, Mapping
-from connector.remapping import rows
+from connector.remapping import proposals, rows
 from tests.flows.browser import Browser, add_user, text_of
 from tests.flows.conftest import CALLS_PRICE, FEE_PRICE, PRO, SCALE, SUPPORT, UNMAPPED, World
 
@@ -202,7 +202,9 @@ def test_many_rows_are_saved_together_and_one_that_cannot_be_saves_none(people: 
     assert "1 of 13 rows cannot be. Nothing is saved" in text_of(refused)
     assert "The m3ter plan is in EUR, the item price in USD." in text_of(refused)
     assert "Save" not in re.findall(r"<button[^>]*>([^<]*)", refused.text)
-    assert press(browser, refused, wanted=_wanted(choices | {names[3]: euro}), seen="x").status_code == 422
+    wishes = _wishes(choices | {names[3]: euro})
+    seen = proposals.propose(people.services, "default", wishes).fingerprint
+    assert browser.post(f"{PAGE}/save", {"wanted": rows.to_text(wishes), "seen": seen}).status_code == 422
     assert said(people) == before
     shown = choose(browser, page, choices | {UNMAPPED: rows.NOT_METERED_CHOICE})
     assert press(browser, shown).status_code == 303
@@ -211,9 +213,9 @@ def test_many_rows_are_saved_together_and_one_that_cannot_be_saves_none(people: 
     assert len(entries(people)) == 13
 
 
-def _wanted(choices: dict[str, str]) -> str:
+def _wishes(choices: dict[str, str]) -> list[rows.Wish]:
     wishes = [rows.chosen(rows.open_price(about), to) for about, to in choices.items()]
-    return rows.to_text(one for one in wishes if one is not None)
+    return [one for one in wishes if one is not None]
 
 
 def test_two_presses_save_once(people: World, as_person: Any) -> None:
