@@ -107,7 +107,7 @@ def accept(token: str) -> ResponseReturnValue:
 def _said(token: str) -> dict[str, int]:
     if services().settings.oidc_only:
         abort(404)
-    said = signed.unpack(INVITATION, token, services().now().timestamp())
+    said = signed.unpack(INVITATION, token, services().now())
     if said is None:
         raise BadInput(people.NOT_VALID)
     return said

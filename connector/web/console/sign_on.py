@@ -50,7 +50,7 @@ def come_back() -> ResponseReturnValue:
 
 
 def _come_back(provider: "OpenIdClient") -> ResponseReturnValue:
-    said = signed.unpack(PURPOSE, request.cookies.get(_cookie(), ""), services().now().timestamp())
+    said = signed.unpack(PURPOSE, request.cookies.get(_cookie(), ""), services().now())
     state = request.args.get("state", "")
     if said is None or not hmac.compare_digest(state.encode("utf-8", "replace"), said["state"].encode()):
         return login.form(NOT_BEGUN, 400)

@@ -1,5 +1,6 @@
 """What the console signs and gives away, to be believed when it comes back: in a cookie of its own, or in a link."""
 
+from datetime import datetime
 from typing import Any
 
 from flask import current_app
@@ -12,13 +13,13 @@ def pack(purpose: str, said: dict[str, Any]) -> str:
     return packed if isinstance(packed, str) else packed.decode("ascii")
 
 
-def unpack(purpose: str, text: str, now: float) -> dict[str, Any] | None:
+def unpack(purpose: str, text: str, now: datetime) -> dict[str, Any] | None:
     """What was signed for this purpose; None when it was not, or when its `until` is over."""
     try:
         said = _serializer(purpose).loads(text)
     except BadSignature:
         return None
-    return said if isinstance(said, dict) and now < said["until"] else None
+    return said if isinstance(said, dict) and now.timestamp() < said["until"] else None
 
 
 def _serializer(purpose: str) -> URLSafeSerializer:
