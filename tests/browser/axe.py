@@ -3,20 +3,23 @@
 from typing import Any
 
 from axe_playwright_python.base import AXE_SCRIPT
-from playwright.sync_api import Page
+from playwright.sync_api import BrowserContext, Page
 
-GRAVE = ("serious", "critical")
+# Only what is grave comes back: the whole result of a large page takes as long to carry over as to find.
+RUN = """
+options => axe.run(options).then(found => found.violations
+  .filter(one => ['serious', 'critical'].includes(one.impact))
+  .flatMap(one => one.nodes.map(node => `${one.id} (${one.impact}): ${node.target} ${node.html.slice(0, 150)}`)))
+"""
+
+
+def bring(context: BrowserContext) -> None:
+    """Let every page of this browser have axe-core, as if it were a part of it."""
+    context.add_init_script(AXE_SCRIPT)
 
 
 def serious(page: Page, *, only: str | None = None) -> list[str]:
     """The violations of impact serious or critical, with the elements; of this rule only, where one is named."""
     options: dict[str, Any] = {"resultTypes": ["violations"]} | ({"runOnly": [only]} if only else {})
-    if not page.evaluate("typeof axe === 'object'"):
-        page.evaluate(AXE_SCRIPT)
-    found = page.evaluate("options => axe.run(options)", options)
-    return [
-        f"{one['id']} ({one['impact']}): {node['target']} {node['html'][:150]}"
-        for one in found["violations"]
-        if one["impact"] in GRAVE
-        for node in one["nodes"]
-    ]
+    found: list[str] = page.evaluate(RUN, options)
+    return found

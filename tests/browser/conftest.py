@@ -16,9 +16,10 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 from connector.sandbox import Sandbox, serve
 from connector.services import Services
 from connector.web.app import create_app
-from tests.browser.seed import PEOPLE, Furnished, furnish
+from connector.web.console import forms
+from tests.browser.seed import PAGE_ROWS, PEOPLE, Furnished, furnish
 from tests.flows.browser import PASSWORD, add_user
-from tests.flows.conftest import START, World, box, make_services, world
+from tests.flows.conftest import START, World, box, make_services, webhooks_of, world
 
 __all__ = ["box", "make_services", "world"]
 
@@ -52,8 +53,12 @@ def people(world: World) -> World:
 
 
 @pytest.fixture
-def furnished(world: World, make_services: Callable[..., Services], tmp_path: Path) -> Iterator[Furnished]:
+def furnished(
+    world: World, make_services: Callable[..., Services], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Furnished]:
     """A world with a bit of everything, with two connections, and with people who may log in."""
+    # What fifty rows show, ten do, and axe-core looks at each cell.
+    monkeypatch.setattr(forms, "PAGE_ROWS", PAGE_ROWS)
     other = Sandbox(seed=2, now=START, site="other-test", org_id="0" * 36)
     with serve(other) as server:
         file = tmp_path / "connector.toml"
@@ -76,7 +81,7 @@ def furnished(world: World, make_services: Callable[..., Services], tmp_path: Pa
             "M3TER_CONSOLE_URL": "https://console.m3ter.com/{kind}/{id}",
         }
         services = make_services(CONNECTOR_CONFIG=str(file), **links)
-        world.services, world.client = services, create_app(services).test_client()
+        world.services, world.client = services, webhooks_of(services)
         yield furnish(world)
 
 

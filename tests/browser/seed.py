@@ -28,7 +28,8 @@ CANARY = "<script>alert('canary')</script>"
 # Names as customers have them: a long one without a place to break, one that is read from the right, and small pictures.
 LONG = "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft"
 NAMES = {"long": f"{LONG} mbH & Co. KGaA", "rtl": "شركة الاختبار المحدودة", "emoji": "Rocket 🚀 & 👩‍💻 Söhne", "odd": CANARY}
-MANY = 60
+# More than a page, where a page has so many rows.
+MANY, PAGE_ROWS = 15, 10
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class Furnished:
         """Pages that look different when they are about something else."""
         yield "syncs-chosen", "/syncs?status=parked&kind=subscription&cause=unmapped_item_price"
         yield "syncs-none", "/syncs?about=nothing-like-this"
-        yield "syncs-older", "/syncs?before=70"
+        yield "syncs-older", "/syncs?before=20"
         yield "events-ignored", "/events?status=ignored"
         yield "balances-of-one", "/balances?account=acme"
         for kind, subject in (("customer", "acme"), ("customer", "long"), ("bill", self.bills["waiting"])):

@@ -19,6 +19,7 @@ DESK, PHONE = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
 def test_every_page_can_be_read_by_everybody(furnished: Furnished, visitor: Open) -> None:
     """No serious violation in light and in dark, nothing wider than a phone, and not a word in the browser's console."""
     somebody = visitor(PERSON_OF[ADMIN])
+    axe.bring(somebody.page.context)
     faults: dict[str, list[str]] = defaultdict(list)
     for name, path in furnished.pages():
         faults[f"{name} {path}"] += look_at(somebody, path)

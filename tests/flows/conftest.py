@@ -276,7 +276,7 @@ def world(box: Sandbox, make_services: Callable[..., Services]) -> Iterator[Worl
     made = make_services()
     made.redis.flushall()
     assert made.installed_at == START
-    world = World(box, made, create_app(made).test_client(), catalogue(box))
+    world = World(box, made, webhooks_of(made), catalogue(box))
     box.chargebee.add_webhook_endpoint("http://connector.test/webhooks/chargebee", *LOGIN)
     pairs = [
         Pair("Plan", world.ids["pro"], "ItemPrice", PRO),
@@ -287,6 +287,12 @@ def world(box: Sandbox, make_services: Callable[..., Services]) -> Iterator[Worl
     set_up.add(made, "default", pairs, made_by="test")
     world.forget_calls()
     yield world
+
+
+def webhooks_of(made: Services) -> FlaskClient:
+    """A client of the web edge without its console: to set up all pages of that takes as long as many a test."""
+    settings = made.settings.model_copy(update={"session_secret": None})
+    return create_app(replace(made, settings=settings)).test_client()
 
 
 def catalogue(box: Sandbox) -> dict[str, str]:
