@@ -3,7 +3,7 @@
 from typing import Any
 
 from axe_playwright_python.base import AXE_SCRIPT
-from playwright.sync_api import BrowserContext, Page
+from playwright.sync_api import Page
 
 # Only what is grave comes back: the whole result of a large page takes as long to carry over as to find.
 RUN = """
@@ -11,11 +11,6 @@ options => axe.run(options).then(found => found.violations
   .filter(one => ['serious', 'critical'].includes(one.impact))
   .flatMap(one => one.nodes.map(node => `${one.id} (${one.impact}): ${node.target} ${node.html.slice(0, 150)}`)))
 """
-
-
-def bring(context: BrowserContext) -> None:
-    """Let every page of this browser have axe-core, as if it were a part of it."""
-    context.add_init_script(AXE_SCRIPT)
 
 
 def serious(page: Page, *, only: str | None = None) -> list[str]:

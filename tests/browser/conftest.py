@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import Browser as Chromium
-from playwright.sync_api import ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import ConsoleMessage, Error, Page, sync_playwright
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from connector.sandbox import Sandbox, serve
@@ -29,6 +30,7 @@ NOT_RUN = "NOT RUN: there is no Chromium (Debian: apt-get install chromium), so 
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
 # What a page may take on a machine that is busy with other tests.
 PATIENCE = 20_000
+DESK, PHONE = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
 
 
 @pytest.fixture(scope="module")
@@ -116,6 +118,18 @@ class Visitor:
         assert answer is not None
         return answer.status
 
+    def shows(self, path: str, status: int = 200) -> bool:
+        """Whether a page of HTML is shown now; False for what is only downloaded. Another status is an AssertionError."""
+        try:
+            answer = self.page.goto(self.home + path)
+        except Error as error:
+            if "Download is starting" not in error.message:
+                raise
+            return False
+        assert answer is not None
+        assert answer.status == status, f"{path}: {answer.status}, {self.said()}"
+        return answer.headers.get("content-type", "").startswith("text/html")
+
     def log_in(self, name: str, password: str = PASSWORD) -> None:
         """Type name and password, and press Enter."""
         self.go("/login")
@@ -155,7 +169,9 @@ def visitor(chromium: Chromium, world: World) -> Iterator[Open]:
     def open_browser(name: str | None = None, **options: Any) -> Visitor:
         if not servers:
             servers.append(_serve(world.services))
-        context = chromium.new_context(**{"viewport": {"width": 1280, "height": 900}} | options)
+        context = chromium.new_context(**{"viewport": DESK} | options)
+        # Every page has axe-core, as if it were a part of it; to send it anew for each would take most of the time.
+        context.add_init_script(AXE_SCRIPT)
         opened.append(Visitor(context.new_page(), f"http://127.0.0.1:{servers[0][0].server_port}/console"))
         if name:
             opened[-1].log_in(name)

@@ -1,0 +1,64 @@
+"""Pictures of every page: light, dark and as wide as a phone; `make screenshots` writes them to `var/screenshots/`.
+
+On the way each page is looked at as in `test_every_page.py`, in both colour schemes with all of axe-core's rules.
+"""
+
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page
+
+from connector.access import ADMIN
+from tests.browser import axe
+from tests.browser.conftest import DESK, PHONE, Open, Visitor
+from tests.browser.seed import PERSON_OF, Furnished
+
+WHERE = Path("var/screenshots")
+# Above this a picture shows more of the same.
+TALLEST = 2400
+
+
+@pytest.fixture(scope="session")
+def folder() -> Path:
+    """The folder, without the pictures of the last time."""
+    WHERE.mkdir(parents=True, exist_ok=True)
+    for old in WHERE.glob("*.png"):
+        old.unlink()
+    return WHERE
+
+
+def test_pictures_of_every_page(furnished: Furnished, visitor: Open, folder: Path) -> None:
+    ada, nobody = visitor(PERSON_OF[ADMIN]), visitor()
+    faults = photograph(nobody, "login", "/login", folder) + photograph(nobody, "not-found", "/nowhere", folder)
+    for name, path in furnished.pages():
+        faults += photograph(ada, name, path, folder)
+    ada.page.set_viewport_size(PHONE)
+    ada.go("/syncs")
+    ada.press("Menu")
+    take(ada.page, folder / "menu-phone.png")
+    assert faults == []
+
+
+def photograph(somebody: Visitor, name: str, path: str, folder: Path) -> list[str]:
+    """Three pictures of a page; answers what axe-core finds wrong with it."""
+    page, found = somebody.page, []
+    page.set_viewport_size(DESK)
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        if not somebody.shows(path):
+            return []
+        take(page, folder / f"{name}-{scheme}.png")
+        found += [f"{path} {scheme}: {one}" for one in axe.serious(page)]
+    page.emulate_media(color_scheme="light")
+    page.set_viewport_size(PHONE)
+    take(page, folder / f"{name}-phone.png")
+    return found
+
+
+def take(page: Page, path: Path) -> None:
+    """A picture from the top to the end of the page, or as far as is of use."""
+    height = min(page.evaluate("document.documentElement.scrollHeight"), TALLEST)
+    size = page.viewport_size
+    assert size is not None
+    clip = {"x": 0, "y": 0, "width": size["width"], "height": max(height, size["height"])}
+    page.screenshot(path=path, full_page=True, clip=clip)
