@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import Browser as Chromium
 from playwright.sync_api import ConsoleMessage, Error, Page, sync_playwright
 from werkzeug.serving import WSGIRequestHandler, make_server
@@ -170,8 +169,6 @@ def visitor(chromium: Chromium, world: World) -> Iterator[Open]:
         if not servers:
             servers.append(_serve(world.services))
         context = chromium.new_context(**{"viewport": DESK} | options)
-        # Every page has axe-core, as if it were a part of it; to send it anew for each would take most of the time.
-        context.add_init_script(AXE_SCRIPT)
         opened.append(Visitor(context.new_page(), f"http://127.0.0.1:{servers[0][0].server_port}/console"))
         if name:
             opened[-1].log_in(name)

@@ -29,7 +29,9 @@ def folder() -> Path:
 
 def test_pictures_of_every_page(furnished: Furnished, visitor: Open, folder: Path) -> None:
     ada, nobody = visitor(PERSON_OF[ADMIN]), visitor()
-    faults = photograph(nobody, "login", "/login", folder) + photograph(nobody, "not-found", "/nowhere", folder)
+    for one in (ada, nobody):
+        axe.bring(one.page.context)
+    faults = photograph(nobody, "login", "/login", folder) + photograph(nobody, "not-found", "/nowhere", folder, 404)
     for name, path in furnished.pages():
         faults += photograph(ada, name, path, folder)
     ada.page.set_viewport_size(PHONE)
@@ -39,13 +41,13 @@ def test_pictures_of_every_page(furnished: Furnished, visitor: Open, folder: Pat
     assert faults == []
 
 
-def photograph(somebody: Visitor, name: str, path: str, folder: Path) -> list[str]:
+def photograph(somebody: Visitor, name: str, path: str, folder: Path, status: int = 200) -> list[str]:
     """Three pictures of a page; answers what axe-core finds wrong with it."""
     page, found = somebody.page, []
     page.set_viewport_size(DESK)
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)
-        if not somebody.shows(path):
+        if not somebody.shows(path, status):
             return []
         take(page, folder / f"{name}-{scheme}.png")
         found += [f"{path} {scheme}: {one}" for one in axe.serious(page)]
