@@ -2,6 +2,9 @@
 PYTHON ?= python3
 PIP_INSTALL = bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement
 
+# What Python has compiled is kept for the processes that follow: a test run starts some fifty of them.
+export PYTHONDONTWRITEBYTECODE =
+
 .PHONY: demo test test-both chaos screenshots check run format bench lock clean
 
 demo: .venv/run

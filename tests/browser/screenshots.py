@@ -47,7 +47,10 @@ def photograph(somebody: Visitor, name: str, path: str, folder: Path, status: in
     page.set_viewport_size(DESK)
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)
-        if not somebody.shows(path, status):
+        answered, is_page = somebody.open(path)
+        if answered != status:
+            return [f"{path}: {answered}, {somebody.said()}"]
+        if not is_page:
             return []
         take(page, folder / f"{name}-{scheme}.png")
         found += [f"{path} {scheme}: {one}" for one in axe.serious(page)]

@@ -27,7 +27,12 @@ YEAR_END = datetime(2027, 1, 1, tzinfo=UTC)
 CANARY = "<script>alert('canary')</script>"
 # Names as customers have them: a long one without a place to break, one that is read from the right, and small pictures.
 LONG = "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft"
-NAMES = {"long": f"{LONG} mbH & Co. KGaA", "rtl": "شركة الاختبار المحدودة", "emoji": "Rocket 🚀 & 👩‍💻 Söhne", "odd": CANARY}
+NAMES = {
+    "long": f"{LONG} mbH & Co. KGaA",
+    "rtl": "شركة الاختبار المحدودة",
+    "emoji": "Rocket 🚀 & 👩‍💻 Söhne",
+    "odd": CANARY,
+}
 # More than a page, where a page has so many rows.
 MANY, PAGE_ROWS = 15, 10
 
@@ -53,8 +58,7 @@ class Furnished:
         for route in ROUTES:
             if route.method == "GET" and route.role is not None:
                 yield route.endpoint, self.address(route)
-        for name, path in self._more():
-            yield name, path
+        yield from self._more()
 
     def _more(self) -> Iterator[tuple[str, str]]:
         """Pages that look different when they are about something else."""
@@ -73,6 +77,7 @@ class Furnished:
 OTHERS = {
     "confirm_retry_all": "/syncs/retry?cause=unmapped_item_price&status=parked",
     "confirm_resume_money": "/connections/other/money",
+    "confirm_push": "/bills/default/<waiting_bill>/push",
 }
 
 
@@ -94,6 +99,9 @@ def furnish(world: World) -> Furnished:
         r"<(\w+:)?sync_id>": str(parked.id),
         r"<(\w+:)?inbox_id>": str(event.id),
         r"<(\w+:)?(bill|bill_id)>": bills["pushed"],
+        r"<(\w+:)?(quarantine_id|user_id)>": "1",
+        r"<form>": "html",
+        r"<waiting_bill>": bills["waiting"],
         r"<(\w+:)?(customer|customer_id)>": "acme",
     }
     return Furnished(world, balances | common, bills)
@@ -140,7 +148,9 @@ def _balances(world: World) -> dict[str, str]:
     )
     later = datetime(2026, 3, 1, tzinfo=UTC)
     charges = [
-        m3ter.create_charge(account, f"fee-{day}", 12, f"2026-02-{day:02}", balance_id=balance, name=f"Fee {LONG}")["id"]
+        m3ter.create_charge(account, f"fee-{day}", 12, f"2026-02-{day:02}", balance_id=balance, name=f"Fee {LONG}")[
+            "id"
+        ]
         for day in (3, 5, 7)
     ]
     credits = m3ter.create_transaction_schedule(balance, "monthly", 50, kind, later, YEAR_END)["id"]
@@ -229,9 +239,13 @@ def _notes(world: World) -> None:
         for number in range(MANY):
             action, detail = notes[number % len(notes)]
             audit.note(
-                db, who="web:ada", action=action, connection="default", subject=f"{FEE_PRICE} {number}", now=now, **detail
+                db,
+                who="web:ada",
+                action=action,
+                connection="default",
+                subject=f"{FEE_PRICE} {number}",
+                now=now,
+                **detail,
             )
         pauses._pause(db, "other", pauses.MONEY, "restored", "the database is older than Redis says", now, None)
         pauses.pause_by_hand(db, "other", pauses.ALL, f"moving house {CANARY} (web:otto)", now)
-
-

@@ -46,7 +46,10 @@ def look_at(somebody: Visitor, path: str, status: int) -> list[str]:
     page = somebody.page
     page.set_viewport_size(DESK)
     page.emulate_media(color_scheme="light")
-    if not somebody.shows(path, status):
+    answered, is_page = somebody.open(path)
+    if answered != status:
+        return [f"status {answered}: {somebody.said()}"]
+    if not is_page:
         return []
     found = [f"light: {one}" for one in axe.serious(page)]
     if path in IN_THE_DARK:
