@@ -8,12 +8,15 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page
 
-from connector.access import ADMIN
+from connector.access import ADMIN, OPERATOR
 from tests.browser import axe
 from tests.browser.conftest import DESK, PHONE, Open, Visitor
 from tests.browser.seed import PERSON_OF, Furnished
 
 WHERE = Path("var/screenshots")
+# The few that the README shows are kept with the code, in the one folder for what is neither code nor test of it.
+IN_README = Path("config/screenshots")
+WINDOW = {"x": 0, "y": 0, "width": 1120, "height": 640}
 # Above this a picture shows more of the same.
 TALLEST = 2400
 
@@ -39,6 +42,17 @@ def test_pictures_of_every_page(furnished: Furnished, visitor: Open, folder: Pat
     ada.press("Menu")
     take(ada.page, folder / "menu-phone.png")
     assert faults == []
+
+
+def test_readme_has_its_pictures(furnished: Furnished, visitor: Open) -> None:
+    """`make readme-screenshots` takes them anew: the top of the overview and of what stands still, by day and by night."""
+    otto = visitor(PERSON_OF[OPERATOR], viewport={"width": WINDOW["width"], "height": WINDOW["height"]})
+    IN_README.mkdir(exist_ok=True)
+    parked = furnished.world.sync("subscription", "sub-unmapped").id
+    for name, path, scheme in (("overview", "/", "light"), ("sync", f"/syncs/{parked}", "dark")):
+        otto.page.emulate_media(color_scheme=scheme)
+        assert otto.go(path) == 200
+        otto.page.screenshot(path=IN_README / f"{name}.png", clip=WINDOW)
 
 
 def photograph(somebody: Visitor, name: str, path: str, folder: Path, status: int = 200) -> list[str]:

@@ -248,4 +248,4 @@ def _notes(world: World) -> None:
                 **detail,
             )
         pauses._pause(db, "other", pauses.MONEY, "restored", "the database is older than Redis says", now, None)
-        pauses.pause_by_hand(db, "other", pauses.ALL, f"moving house {CANARY} (web:otto)", now)
+        pauses.pause_by_hand(db, "other", pauses.ALL, "moving to another site (web:otto)", now)
