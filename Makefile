@@ -2,7 +2,10 @@
 PYTHON ?= python3
 PIP_INSTALL = bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement
 
-.PHONY: demo test test-both chaos check run format bench bench-console lock clean
+# What Python has compiled is kept for the processes that follow: a test run starts some fifty of them.
+export PYTHONDONTWRITEBYTECODE =
+
+.PHONY: demo test test-both chaos screenshots readme-screenshots check run format bench bench-console lock clean
 
 demo: .venv/run
 	.venv/bin/connector demo
@@ -18,6 +21,12 @@ test-both: check
 
 chaos: .venv/dev
 	.venv/bin/pytest -n0 -s --database sqlite tests/chaos/killed_bills.py
+
+screenshots: .venv/dev
+	.venv/bin/pytest -n0 --database sqlite tests/browser/screenshots.py -k "not readme"
+
+readme-screenshots: .venv/dev
+	.venv/bin/pytest -n0 --database sqlite tests/browser/screenshots.py -k readme
 
 check: .venv/dev
 	.venv/bin/ruff format --check .

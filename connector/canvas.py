@@ -6,8 +6,8 @@ from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from xml.etree import ElementTree
 
-# What a letter takes at most, at the size of the labels.
-LETTER, LINE = 7, 13
+# What a letter takes at most, at the size of the labels and in the widest of the fonts that systems have for their pages.
+LETTER, LINE = 8, 13
 MONTHS = (1, 2, 3, 6, 12)
 
 

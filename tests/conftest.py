@@ -1,5 +1,6 @@
 """A whole small world for each test: sandbox, database, Redis, web edge and workers, on a clock that only tests move."""
 
+import gc
 import logging
 import os
 import shutil
@@ -61,6 +62,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                 continue
         kept.append(item)
     items[:] = kept
+
+
+def pytest_collection_finish() -> None:
+    """What has been loaded by now stays until the end: nothing of it is garbage that has to be looked for again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -222,6 +222,12 @@ def test_every_link_inside_the_readme_leads_to_a_heading():
     assert set(re.findall(r"\]\(#([^)]+)\)", README)) <= headings
 
 
+def test_every_picture_in_the_readme_is_there_and_small():
+    pictures = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", README)
+    assert {ROOT / one for one in pictures} == set((ROOT / "config" / "screenshots").glob("*"))
+    assert all((ROOT / one).stat().st_size <= 150_000 for one in pictures)
+
+
 def test_every_file_that_the_readme_names_is_there():
     named = {span for span in SPANS if re.fullmatch(r"config/\S+|LICENSE|Procfile|[A-Z]+\.md", span)}
     assert {name for name in named if not (ROOT / name).exists()} <= {settings.CONFIG_FILE}

@@ -196,10 +196,13 @@ def _expected(canvas: _Canvas) -> None:
 
 def _movements(canvas: _Canvas) -> None:
     """A triangle that points up for what came in and down for what went out, with its amount where there is room."""
-    for one in canvas.picture.movements:
-        if not canvas.picture.since <= one.at <= canvas.picture.until:
-            continue
-        x, y = canvas.x(one.at), canvas.y(one.held)
+    inside = [one for one in canvas.picture.movements if canvas.picture.since <= one.at <= canvas.picture.until]
+    marks = [(one, canvas.x(one.at), canvas.y(one.held)) for one in inside]
+    # No label lies on a mark, not even on that of a movement which comes later.
+    for one, x, y in marks:
+        top = y // 10 - (9 if one.amount > 0 else 0)
+        canvas.taken.append((x // 10 - 6, top, x // 10 + 6, top + 9))
+    for one, x, y in marks:
         words = _signed(one.amount, canvas.picture.balance.currency)
         if one.amount > 0:
             canvas.add("path", "credit", d=_up(x, y))

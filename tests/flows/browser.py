@@ -88,6 +88,12 @@ class Browser:
         return html.unescape(found)
 
 
+def hidden(page: TestResponse) -> dict[str, str]:
+    """The hidden fields of the page's form, but for its token."""
+    found = re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)">', page.text)
+    return {name: html.unescape(value) for name, value in found if name != "csrf"}
+
+
 def address(path: str) -> str:
     """The address of a route, about the connection `default` and otherwise about whatever has the number 1."""
     of_m3ter = re.sub(r"<uuid:[^>]+>", "00000000-0000-0000-0000-000000000001", path.replace("<name>", "default"))

@@ -137,7 +137,7 @@ def test_hosts_of_the_console_are_not_the_webhooks(people: World, make_services:
 
 
 def test_health_and_webhooks_set_no_cookie_and_tell_nothing_more(people: World) -> None:
-    client = people.client
+    client = create_app(people.services).test_client()
     for answer in (
         client.get("/health/live"),
         client.get("/health/ready"),
@@ -146,7 +146,7 @@ def test_health_and_webhooks_set_no_cookie_and_tell_nothing_more(people: World) 
         assert "Set-Cookie" not in answer.headers
         assert "Content-Security-Policy" not in answer.headers
     assert client.get("/health/ready").data == b"up\n"
-    assert people.client.application.secret_key is None
+    assert client.application.secret_key is None
 
 
 # Logging in and out

@@ -15,7 +15,7 @@ from werkzeug.test import TestResponse
 from connector.access import OPERATOR, VIEWER
 from connector.balances import watches
 from connector.models import AuditEntry, BalanceRequest
-from tests.flows.browser import Browser, add_user, text_of
+from tests.flows.browser import Browser, add_user, hidden, text_of
 from tests.flows.conftest import START, World
 
 pytestmark = pytest.mark.alternate_databases
@@ -75,12 +75,6 @@ class Desk:
 
     def charges(self) -> list[dict[str, Any]]:
         return list(self.world.m3ter.charges.values())
-
-
-def hidden(page: TestResponse) -> dict[str, str]:
-    """The hidden fields of the page's form, but for its token."""
-    found = re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)">', page.text)
-    return {name: html.unescape(value) for name, value in found if name != "csrf"}
 
 
 def fields(page: TestResponse) -> dict[str, str]:

@@ -1,0 +1,177 @@
+"""What people do at the console, in Chromium: they look for what failed, and put it right."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+from sqlalchemy import select
+
+from connector.models import AuditEntry, Sync
+from tests.browser.conftest import Open
+from tests.flows.conftest import CALLS_PRICE, World
+
+pytestmark = pytest.mark.alternate_databases
+
+
+@pytest.fixture
+def failed(people: World) -> World:
+    """Three customers whose account plans m3ter has refused once, each for the same cause."""
+    people.box.faults.order("m3ter", "create_account_plan", "status", count=3, status=400)
+    for number in range(3):
+        people.sign_up(f"c-{number}", f"s-{number}")
+    people.settle()
+    assert statuses(people) == ["parked"] * 3
+    return people
+
+
+def statuses(world: World) -> list[str]:
+    return [row.status for row in world.syncs(kind="subscription")]
+
+
+def first(world: World) -> Sync:
+    return world.sync("subscription", "s-0")
+
+
+def retries(world: World) -> list[str]:
+    """What became of each press of a retry button."""
+    with world.services.reading() as db:
+        found = db.scalars(select(AuditEntry).where(AuditEntry.action == "syncs retry").order_by(AuditEntry.id))
+        return [one.detail["became"] for one in found]
+
+
+def test_failed_sync_is_found_through_the_overview_retried_and_seen_to_succeed(failed: World, visitor: Open) -> None:
+    otto = visitor("otto")
+    expect(otto.page.get_by_role("heading", level=1)).to_be_visible()
+    otto.page.get_by_role("region", name="Causes").get_by_role("link", name="3", exact=True).click()
+    otto.follow(str(first(failed).id))
+    expect(otto.page.locator("h1")).to_contain_text("parked")
+    expect(otto.page.locator(".why")).to_contain_text("Next step:")
+    otto.press("Retry")
+    expect(otto.page.get_by_role("status")).to_have_text(f"Sync {first(failed).id} is queued.")
+    failed.work()
+    otto.page.reload()
+    expect(otto.page.locator("h1")).to_contain_text("succeeded")
+    expect(otto.page.locator(".try[open]")).to_contain_text("POST")
+    assert len(failed.plans("c-0")) == 1
+    assert statuses(failed) == ["succeeded", "parked", "parked"]
+
+
+def test_all_of_one_cause_are_retried_after_a_page_that_counts_them(failed: World, visitor: Open) -> None:
+    otto = visitor("otto")
+    otto.page.get_by_role("region", name="Causes").get_by_role("link", name="3", exact=True).click()
+    otto.follow("Retry all of these …")
+    expect(otto.page.get_by_role("heading", level=1)).to_have_text("Retry 3 syncs?")
+    assert statuses(failed) == ["parked"] * 3, "looking changes nothing"
+    otto.press("Retry 3")
+    expect(otto.page.get_by_role("status")).to_have_text("3 syncs are queued.")
+    failed.work()
+    assert statuses(failed) == ["succeeded"] * 3
+    assert len(failed.m3ter.account_plans) == 3
+
+
+def test_double_click_runs_it_once(failed: World, visitor: Open) -> None:
+    otto = visitor("otto")
+    row = first(failed)
+    otto.go(f"/syncs/{row.id}")
+    with otto.page.expect_navigation():
+        otto.page.get_by_role("button", name="Retry", exact=True).dblclick()
+    expect(otto.page.get_by_role("status").first).to_be_visible()
+    failed.work()
+    assert first(failed).runs == row.runs + 1
+    assert retries(failed).count("queued") == 1
+    assert len(failed.plans("c-0")) == 1
+
+
+def test_money_moves_only_after_a_page_with_its_amount(people: World, visitor: Open) -> None:
+    people.box.faults.order("chargebee", "add_charge_item", "status", count=20, status=400)
+    people.sign_up()
+    people.settle()
+    invoice = people.renew()
+    bill = people.bill({"subtotal": 10}, {"subtotal": 20, "description": "More"})
+    people.poll()
+    people.box.faults.clear()
+    otto = visitor("otto")
+    otto.go(f"/syncs?about={bill}")
+    otto.follow(str(people.sync("bill", bill).id))
+    otto.follow("Retry …")
+    expect(otto.page.locator("main")).to_contain_text("30.00\xa0USD")
+    assert people.charges(invoice) == []
+    otto.press("Retry and send 30.00\xa0USD")
+    people.work()
+    assert sorted(people.charges(invoice)) == [(CALLS_PRICE, 1000), (CALLS_PRICE, 2000)]
+
+
+def test_viewer_has_no_buttons_and_a_forged_form_of_theirs_is_refused(failed: World, visitor: Open) -> None:
+    vera = visitor("vera")
+    for path in (f"/syncs/{first(failed).id}", "/syncs?status=parked", "/events/1", "/connections"):
+        assert vera.go(path) == 200
+        assert vera.page.locator("form[method=post] button").all_inner_texts() == ["Log out"]
+    token = vera.page.locator("input[name=csrf]").first.input_value()
+    for path in (f"/syncs/{first(failed).id}/retry", f"/syncs/{first(failed).id}/skip", "/connections/default/pause"):
+        answer = vera.page.request.post(
+            vera.home + path, form={"csrf": token, "reason": "x", "what": "all"}, max_redirects=0
+        )
+        assert answer.status == 403, path
+    failed.work()
+    assert statuses(failed) == ["parked"] * 3
+    assert retries(failed) == []
+
+
+def test_form_on_another_site_does_nothing_in_the_name_of_who_is_logged_in(failed: World, visitor: Open) -> None:
+    otto = visitor("otto")
+    form = f'<form method="post" action="{otto.home}/syncs/{first(failed).id}/retry"><button>Win</button></form>'
+    otto.page.route("http://evil.example/", lambda route: route.fulfill(body=form, content_type="text/html"))
+    otto.page.goto("http://evil.example/")
+    with otto.page.expect_response(re.compile("/retry$")) as sent:
+        otto.press("Win")
+    assert sent.value.status == 400
+    assert retries(failed) == []
+
+
+def test_keyboard_alone_is_enough(failed: World, visitor: Open) -> None:
+    otto = visitor()
+    otto.go("/login")
+    keys = otto.page.keyboard
+    otto.page.get_by_label("Name").focus()
+    keys.type("otto")
+    keys.press("Tab")
+    keys.type("correct horse battery")
+    keys.press("Tab")
+    expect(otto.page.get_by_role("button", name="Log in")).to_be_focused()
+    keys.press("Enter")
+    expect(otto.page).to_have_url(f"{otto.home}/")
+
+    otto.go(f"/syncs/{first(failed).id}")
+    keys.press("Tab")
+    skip = otto.page.get_by_role("link", name="Skip to content")
+    expect(skip).to_be_focused()
+    expect(skip).to_be_in_viewport()
+    keys.press("Enter")
+    expect(otto.page.locator("main")).to_be_focused()
+    reached = []
+    for _ in range(12):
+        keys.press("Tab")
+        focused = otto.page.locator(":focus")
+        assert focused.evaluate("one => getComputedStyle(one).outlineStyle") == "solid", "it is seen where one is"
+        reached.append(focused.inner_text().strip())
+        if reached[-1] == "Retry":
+            break
+    assert reached[0] == "Syncs"
+    assert reached[-1] == "Retry"
+    keys.press("Enter")
+    expect(otto.page.get_by_role("status")).to_have_text(f"Sync {first(failed).id} is queued.")
+
+
+def test_console_works_without_scripts(failed: World, visitor: Open) -> None:
+    otto = visitor("otto", java_script_enabled=False)
+    assert otto.page.locator("script").count() == 0
+    otto.follow("Syncs")
+    otto.page.get_by_label("State").select_option("parked")
+    otto.press("Filter")
+    expect(otto.page.locator("tbody tr")).to_have_count(3)
+    otto.follow(str(first(failed).id))
+    otto.page.get_by_text("Skip", exact=True).click()
+    otto.page.get_by_label("Why it need not be done").fill("not a customer any more")
+    otto.press("Close without doing it")
+    expect(otto.page.locator("h1")).to_contain_text("superseded")
+    assert statuses(failed) == ["superseded", "parked", "parked"]
