@@ -21,7 +21,7 @@ LAYERS = (
     ("clients", "logs", "audit", "inbox", "polls", "migrations"),
     ("services", "days", "transfers"),
     ("mirror", "pauses", "access", "explain", "links"),
-    ("syncs", "leases", "catch_up"),
+    ("syncs", "leases", "catch_up", "tokens"),
     ("mappings", "scope", "lookup", "overview"),
     ("catalogue", "setup_catalogue", "account_plans", "customers"),
     ("timelines",),

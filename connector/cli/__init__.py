@@ -14,6 +14,7 @@ from connector.cli.sandbox import sandbox_group
 from connector.cli.scope import scope_group
 from connector.cli.setup import setup_group
 from connector.cli.syncs import syncs_group
+from connector.cli.tokens import tokens_group
 from connector.cli.top_ups import top_ups_group
 from connector.cli.users import users_group
 
@@ -38,6 +39,7 @@ for command in (
     scope_group,
     setup_group,
     syncs_group,
+    tokens_group,
     users_group,
     top_ups_group,
     web,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from flask.typing import ResponseReturnValue
 
 from connector.access import ADMIN, OPERATOR, VIEWER
-from connector.web.console import audit_log, connections, events, login, overview, syncs
+from connector.web.console import audit_log, connections, events, login, overview, syncs, tokens
 from connector.web.console.balances import asked, changing, jobs, new, pages, types, watching
 
 
@@ -77,6 +77,9 @@ ROUTES = (
     Route("new_bill_job", "GET", f"{BALANCES}/bill-jobs/new", OPERATOR, jobs.form),
     Route("run_bill_job", "POST", f"{BALANCES}/bill-jobs/new", OPERATOR, jobs.run),
     Route("bill_job", "GET", f"{BALANCES}/bill-jobs/<uuid:job_id>", VIEWER, jobs.show),
+    Route("tokens", "GET", "/tokens", ADMIN, tokens.index, "Tokens"),
+    Route("create_token", "POST", "/tokens", ADMIN, tokens.create),
+    Route("revoke_token", "POST", "/tokens/<token_name>/revoke", ADMIN, tokens.revoke),
     Route("audit", "GET", "/audit", ADMIN, audit_log.index, "Audit log"),
     Route("audit_export", "POST", "/audit/export", ADMIN, audit_log.export),
 )
