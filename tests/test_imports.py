@@ -27,7 +27,7 @@ LAYERS = (
     ("timelines",),
     ("plan_changes",),
     ("subscriptions", "bills", "balances"),
-    ("handlers",),
+    ("handlers", "retries"),
     ("jobs",),
     ("actions",),
     ("clock", "web"),

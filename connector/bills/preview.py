@@ -52,7 +52,7 @@ def of_bill(services: Services, connection: str, bill_id: str) -> Preview:
     if live is not None:
         return _under_way(live, intents)
     bill = services.connection(connection).m3ter.get_bill(bill_id)
-    return _planned(plan_for(services, connection, bill))
+    return of_plan(plan_for(services, connection, bill))
 
 
 def _under_way(live: BillSnapshot, intents: Iterable[ledger.Intent]) -> Preview:
@@ -76,7 +76,8 @@ def _under_way(live: BillSnapshot, intents: Iterable[ledger.Intent]) -> Preview:
     )
 
 
-def _planned(plan: PushPlan) -> Preview:
+def of_plan(plan: PushPlan) -> Preview:
+    """What a push of this plan would send."""
     return Preview(
         bill_id=plan.bill_id,
         currency=plan.currency,

@@ -11,14 +11,14 @@ import click
 from sqlalchemy import select
 
 from connector import audit, jobs, syncs
-from connector.bills import closing, ledger, receipts, shadow
+from connector.bills import asking, closing, ledger, receipts, shadow
 from connector.bills import plan as plans
 from connector.bills.closing import Work
 from connector.bills.comparing import DIFFERS, EQUAL, SAME_SUMS
 from connector.bills.guards import PEOPLE
 from connector.bills.lines import content_hash
 from connector.bills.plan import PushPlan
-from connector.bills.push import approval_wish, check_guards, freeze, plan_for
+from connector.bills.push import approval_wish, plan_for
 from connector.cli.common import attempt_now, connection_option, output, show, table, wire
 from connector.errors import ConnectorError, Parked
 from connector.mappings.pairs import day_or_time
@@ -61,10 +61,10 @@ def push_bill(bill_id: str, wanted: str | None, dry_run: bool, yes: bool, connec
     """Put the lines of approved bill BILL_ID on their invoices, each once; what was sent before is not sent again."""
     services = wire()
     bill = services.connection(connection).m3ter.get_bill(bill_id)
-    if bill.status != "APPROVED":
-        raise Parked("not_approved", f"bill {bill_id} is {bill.status}", "Approve it in m3ter first.")
+    asking.must_be_approved(bill)
     with services.reading() as db:
         live = ledger.live_snapshot(db, connection, bill_id)
+    plan = None
     if live is None:
         plan = plan_for(services, connection, bill)
         if wanted and plan.sha256 != wanted:
@@ -79,12 +79,10 @@ def push_bill(bill_id: str, wanted: str | None, dry_run: bool, yes: bool, connec
         if not yes:
             show(_plan_text(plan), on_standard_error=True)
             click.confirm("Add these lines?", abort=True, err=True)
-        check_guards(services, connection, plan, content_hash(bill), by_a_person=True)
-        if plan.charges:
-            freeze(services, connection, bill, plan)
     elif dry_run or wanted:
         raise ConnectorError(f"a push of bill {bill_id} is under way already: `connector bills show {bill_id}`")
-    return _push_now(services, connection, bill_id)
+    # Here instead of in a worker; its lease keeps the two apart.
+    return attempt_now(services, asking.begin(services, connection, bill, plan, who=audit.actor()))
 
 
 @bills_group.command("approve")
@@ -107,18 +105,6 @@ def approve_bill(bill_id: str, connection: str) -> Any:
         "approved_by": people,
         "woken": woken,
     }, f"Bill {bill_id} is approved by {', '.join(people)}."
-
-
-def _push_now(services: Services, connection: str, bill_id: str) -> Any:
-    """Run the bill's sync here instead of in a worker; its lease keeps the two apart."""
-    now, who = services.now(), audit.actor()
-    with services.transaction() as db:
-        sync_id = syncs.ask(
-            db, connection=connection, kind="bill", subject=bill_id, trigger=f"pushed by {who}", now=now
-        )
-        syncs.retry(db, sync_id, who, now)
-        audit.note(db, who=who, action="bills push", connection=connection, subject=bill_id, now=now, sync=sync_id)
-    return attempt_now(services, sync_id)
 
 
 @bills_group.command("list")
