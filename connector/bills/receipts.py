@@ -329,13 +329,19 @@ th, td { border-bottom: 1px solid #ccc; padding: .25rem .75rem .25rem 0; text-al
 )
 
 
-def listed(db: Session, connection: str, *, status: str | None, limit: int) -> list[dict[str, Any]]:
+def listed(
+    db: Session, connection: str, *, status: str | None, limit: int, before: int | None = None
+) -> list[dict[str, Any]]:
     """The bills whose syncs were opened last, newest first: their newest sync, and the totals of what was frozen of them.
+
+    Only those whose sync is older than sync `before`, where that is given.
 
     `billed_until` is the end of the period where a poll has seen the bill; totals are None where nothing was frozen.
     """
     newest = select(func.max(Sync.id)).where(Sync.connection == connection, Sync.kind == "bill").group_by(Sync.subject)
-    found = select(Sync).where(Sync.id.in_(newest), *([Sync.status == status] if status else []))
+    wanted = [Sync.status == status] if status else []
+    wanted += [] if before is None else [Sync.id < before]
+    found = select(Sync).where(Sync.id.in_(newest), *wanted)
     syncs = db.scalars(found.order_by(Sync.id.desc()).limit(limit)).all()
     bill_ids = [one.subject for one in syncs]
     snapshots: dict[str, BillSnapshot] = {}
