@@ -85,7 +85,7 @@ def _view(wired: Services, operation: Operation) -> Any:
             raise Refusal(422, "This takes no parameters.", faults=fault)
         if operation.body:
             said["body"] = _body(operation.body)
-        elif operation.method != "GET" and request.get_data():
+        elif operation.method != "GET" and request.get_data().strip() not in (b"", b"{}"):
             raise Refusal(422, "This takes no body.")
         made = operation.run(here, **address, **said)
         if isinstance(made, Created):

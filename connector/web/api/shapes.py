@@ -71,7 +71,8 @@ RowId = Annotated[int, Field(ge=1, le=MAX_ROW)]
 class Shape(BaseModel):
     """What is answered."""
 
-    model_config = ConfigDict(from_attributes=True)
+    # What has a default is answered all the same.
+    model_config = ConfigDict(from_attributes=True, json_schema_serialization_defaults_required=True)
 
 
 class Body(BaseModel):
@@ -89,8 +90,8 @@ class Query(BaseModel):
 class Paged(Query):
     """A list is read a page at a time, the newest first: `before` is the `next` of the page before."""
 
-    before: Annotated[int, BeforeValidator(_digits), Field(ge=1, le=MAX_ROW)] | None = None
-    limit: Annotated[int, BeforeValidator(_digits), Field(ge=1, le=MAX_PAGE)] = PAGE
+    before: Annotated[int, Field(ge=1, le=MAX_ROW), BeforeValidator(_digits)] | None = None
+    limit: Annotated[int, Field(ge=1, le=MAX_PAGE), BeforeValidator(_digits)] = PAGE
 
 
 class Page(Shape):
@@ -116,6 +117,9 @@ class Fault(Shape):
 
 class Problem(Shape):
     """What went wrong, for a person and for a program (RFC 9457)."""
+
+    # What there is nothing to say about is left out.
+    model_config = ConfigDict(json_schema_serialization_defaults_required=False)
 
     type: str = Field("about:blank", description="Always about:blank: the status says what kind it is.")
     title: str
