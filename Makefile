@@ -2,7 +2,7 @@
 PYTHON ?= python3
 PIP_INSTALL = bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement
 
-.PHONY: demo test test-both chaos check run format bench lock clean
+.PHONY: demo test test-both chaos fuzz-api check run format bench lock clean
 
 demo: .venv/run
 	.venv/bin/connector demo
@@ -18,6 +18,9 @@ test-both: check
 
 chaos: .venv/dev
 	.venv/bin/pytest -n0 -s --database sqlite tests/chaos/killed_bills.py
+
+fuzz-api: .venv/dev
+	.venv/bin/pytest -n0 -s --database sqlite tests/chaos/fuzzed_api.py
 
 check: .venv/dev
 	.venv/bin/ruff format --check .

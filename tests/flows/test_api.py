@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from flask import Flask
-from redis import Redis
 from sqlalchemy import select, text
 
 from connector import pauses, tokens
@@ -152,7 +151,7 @@ def test_token_lives_until_it_ends_or_is_revoked_and_only_its_hash_is_kept(world
     script.get("/status")
     assert row().last_used_at == START + timedelta(seconds=60)
     assert row().expires_at == START + timedelta(days=90)
-    world.box.clock.set(row().expires_at) if hasattr(world.box.clock, "set") else world.box.advance(to=row().expires_at)
+    world.box.advance(to=row().expires_at)
     assert script.call("GET", "/status").status_code == 401
     short = Script(world.services, VIEWER, "short")
     short.get("/status")
@@ -207,7 +206,7 @@ def test_tokens_are_made_listed_and_revoked_by_command(world: World, monkeypatch
     assert script.call("GET", "/status").status_code == 401
     assert "no token nobody" in run("revoke", "nobody")["error"]
     assert "not used again" in run("create", "night.ly", "--role", "viewer")["error"]
-    assert "first of the two" not in run("create", "two words", "--role", "viewer")["error"]
+    assert "letters, digits" in run("create", "two words", "--role", "viewer")["error"]
     assert [one.subject for one in entries(world.services, "tokens revoke")] == ["night.ly"]
 
 
@@ -264,7 +263,13 @@ def test_what_could_mislead_a_reader_is_refused(script: Script, body: bytes, kin
 
 
 def test_all_faults_are_said_at_once_with_their_places(script: Script) -> None:
-    pair = {"m3ter_entity": "Planet", "m3ter_id": "", "external_table": "ItemPrice", "external_id": "x", "currency": "usd"}
+    pair = {
+        "m3ter_entity": "Planet",
+        "m3ter_id": "",
+        "external_table": "ItemPrice",
+        "external_id": "x",
+        "currency": "usd",
+    }
     said = script.post("/connections/default/mappings", 422, mappings=[pair], surprise=1)
     places = {one["where"] for one in said["faults"]}
     assert {one.removeprefix("body.mappings.0.") for one in places} == {
@@ -280,9 +285,7 @@ def test_all_faults_are_said_at_once_with_their_places(script: Script) -> None:
     assert script.call("GET", "/nothing").status_code == 404
 
 
-def test_what_nobody_foresaw_is_a_problem_without_a_trace(
-    script: Script, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_nobody_foresaw_is_a_problem_without_a_trace(script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(_: Services) -> Any:
         raise RuntimeError("a secret of the code")
 
@@ -338,7 +341,6 @@ def test_lists_go_on_where_the_page_before_ended(world: World, script: Script) -
         ("/connections/default/mappings", "mappings", "id"),
     ):  # fmt: skip
         whole = [one[own] for one in script.get(path, limit=200)[name]]
-        # Each look leaves no trace, but the first token did.
         seen, before = [], {}
         while True:
             page = script.get(path, limit=1, **before)
@@ -374,16 +376,20 @@ def test_script_maps_the_price_and_what_waited_goes_on(world: World) -> None:
     tried = script.post(path, mappings=[price_of(world)], dry_run=True)
     assert tried == {"mappings": [f"Plan {world.ids['beta']} → ItemPrice {UNMAPPED}"], "dry_run": True, "woken": []}
     unknown = price_of(world) | {"m3ter_id": NOBODY}
-    assert "m3ter has no Plan" in script.post(path, 422, mappings=[unknown])["detail"] or True
+    assert UNMAPPED in script.post(path, 422, mappings=[unknown])["detail"]
     assert world.sync("subscription", "sub-1").status == "parked"
     assert script.post(path, mappings=[price_of(world)])["woken"] == [sync_id]
     assert script.post(path, mappings=[price_of(world)])["woken"] == []
     world.work()
     assert len(world.plans()) == 1
     assert [one.actor for one in entries(world.services, "mappings add")] == ["api:onboarding"] * 2
-    removed = script.post(f"{path}/remove", 422, mapping=price_of(world), reason="wrong")
-    assert removed["detail"]
-    script.post(f"{path}/remove", mapping=price_of(world), reason="wrong", rewrite=True)
+    script.post(f"{path}/remove", mapping=price_of(world), reason="wrong", dry_run=True)
+    script.post(f"{path}/remove", mapping=price_of(world), reason="wrong")
+    assert (
+        "there is no mapping" in script.post(f"{path}/remove", 422, mapping=price_of(world), reason="wrong")["detail"]
+    )
+    [entry] = entries(world.services, "mappings remove")
+    assert entry.detail["reason"] == "wrong"
     assert UNMAPPED not in [one["external_id"] for one in script.get(path, limit=200)["mappings"]]
 
 
@@ -502,7 +508,6 @@ def test_retry_of_a_bill_needs_what_was_seen(billed: tuple[World, str, str], mak
     assert preview["totals"] == [{"amount": "10.00", "currency": "USD"}]
     everything = {"cause": "amount_bound", "sync_ids": [row.id]}
     assert script.post("/retries", 409, **everything)["preview"]["totals"] == preview["totals"]
-    world.m3ter.add_lines(bill, [world.usage_line()]) if False else None
     assert world.charges(invoice) == []
     script.post("/retries", **everything, seen=preview["seen"])
     world.work()
@@ -561,7 +566,9 @@ def test_top_up_is_shown_asked_for_and_made_once_whatever_the_day_of_the_repeat(
     assert (listed["code"], listed["customer_id"]) == ("prepaid", "acme")
     assert {one["status"] for one in script.get("/connections/default/balance-requests")["requests"]} == {"done"}
     other = script.call("POST", path, order | {"credit": "7"})
-    assert script.post(path, 422, **order | {"credit": "7"}, seen=other.json["preview"]["seen"])["detail"].startswith("PO-1")
+    assert script.post(path, 422, **order | {"credit": "7"}, seen=other.json["preview"]["seen"])["detail"].startswith(
+        "PO-1"
+    )
 
 
 def test_idempotency_key_stands_in_for_the_reference(desk: Desk) -> None:
@@ -590,7 +597,7 @@ def test_charges_are_asked_for_on_a_balance_and_on_an_account(desk: Desk) -> Non
     assert "service period" in wrong["detail"]
     desk.world.work()
     made = {one["code"]: (str(one["amount"]), one.get("entityType")) for one in desk.world.m3ter.charges.values()}
-    assert made == {"fee-1": ("12.5", "BALANCE"), "fee-2": ("12.5", "AD_HOC")} or set(made) == {"fee-1", "fee-2"}
+    assert made == {"fee-1": ("12.5", "BALANCE"), "fee-2": ("12.5", "AD_HOC")}
 
 
 def test_what_never_reached_m3ter_is_withdrawn_and_what_did_is_not(desk: Desk) -> None:
@@ -644,7 +651,7 @@ def test_no_call_breaks_the_api_and_every_answer_is_as_the_document_says(
 ) -> None:
     monkeypatch.setattr(tokens, "CALLS", Limit("token", 10**6, 60))
     found, calls = fuzzing.faults(
-        create_app(desk.world.services), add_token(desk.world.services, "fuzz", ADMIN), examples=1, whole=False,
+        create_app(desk.world.services), add_token(desk.world.services, "fuzz", ADMIN), examples=2, whole=False,
         address={"path.connection": "default", "path.balance_id": desk.balance, "path.sync_id": 1, "path.event_id": 1},
     )  # fmt: skip
     assert found == []
