@@ -282,7 +282,9 @@ def test_all_faults_are_said_at_once_with_their_places(script: Script) -> None:
     assert script.call("GET", "/status?limit=1").status_code == 422
     assert script.call("GET", "/status", headers={"Accept": "text/html"}).status_code == 406
     assert script.call("DELETE", "/status").headers["Allow"] == "GET, HEAD"
-    assert script.call("GET", "/nothing").status_code == 404
+    for nothing in ("/nothing", "/syncs/0", f"/syncs/{2**63}", "/syncs/1" + "0" * 5000, "/events/-1"):
+        assert script.call("GET", nothing).status_code == 404
+    assert script.call("POST", "/syncs/0/retry", {}).status_code == 404
 
 
 def test_what_nobody_foresaw_is_a_problem_without_a_trace(script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -597,7 +599,7 @@ def test_charges_are_asked_for_on_a_balance_and_on_an_account(desk: Desk) -> Non
     assert "service period" in wrong["detail"]
     desk.world.work()
     made = {one["code"]: (str(one["amount"]), one.get("entityType")) for one in desk.world.m3ter.charges.values()}
-    assert made == {"fee-1": ("12.5", "BALANCE"), "fee-2": ("12.5", "AD_HOC")}
+    assert made == {"fee-1": ("12.50", "BALANCE"), "fee-2": ("12.50", "AD_HOC")}
 
 
 def test_what_never_reached_m3ter_is_withdrawn_and_what_did_is_not(desk: Desk) -> None:

@@ -108,7 +108,7 @@ def _detail(here: Here, row: InboxEvent, *, whole: bool) -> EventDetail:
         **EventShape.model_validate(row).model_dump(),
         whole=whole,
         # Decimals become texts, so that they keep their digits.
-        payload=json.loads(json.dumps(said if whole else redacted(said), default=str)),
+        payload=json.loads(json.dumps(said if whole else redacted(said), default=str), parse_float=str),
         syncs=[SyncShape.model_validate(one) for one in opened],
     )
 
