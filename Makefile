@@ -5,7 +5,7 @@ PIP_INSTALL = bin/python -m pip install --quiet --disable-pip-version-check --re
 # What Python has compiled is kept for the processes that follow: a test run starts some fifty of them.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: demo test test-both chaos screenshots readme-screenshots check run format bench bench-console lock clean
+.PHONY: demo test test-both chaos fuzz-api screenshots readme-screenshots check run format bench bench-console lock clean
 
 demo: .venv/run
 	.venv/bin/connector demo
@@ -27,6 +27,9 @@ screenshots: .venv/dev
 
 readme-screenshots: .venv/dev
 	.venv/bin/pytest -n0 --database sqlite tests/browser/screenshots.py -k readme
+
+fuzz-api: .venv/dev
+	.venv/bin/pytest -n0 -s --database sqlite tests/chaos/fuzzed_api.py
 
 check: .venv/dev
 	.venv/bin/ruff format --check .

@@ -5,6 +5,7 @@
 
 from collections.abc import Sequence
 from hashlib import sha256
+from typing import Any
 
 from connector import audit, inbox, jobs, mirror, pauses, syncs
 from connector.bills import ledger
@@ -12,8 +13,13 @@ from connector.bills.guards import PEOPLE
 from connector.bills.preview import Look
 from connector.bills.push import approval_wish, check_guards, freeze
 from connector.errors import ConnectorError, Parked
+from connector.mappings import set_up
+from connector.mappings.pairs import Pair
 from connector.models import Pause, Sync
 from connector.services import Services
+
+# How many syncs a new mapping lets go on at once; the clock queues the rest.
+QUEUED_AT_ONCE = 500
 
 
 def retry(services: Services, rows: Sequence[Sync], who: str) -> dict[int, str]:
@@ -201,3 +207,38 @@ def resume(services: Services, connection: str, *, money: bool, reason: str | No
                 reason=reason, paused_for=one.text,
             )  # fmt: skip
     return found
+
+
+def map_pairs(
+    services: Services, connection: str, pairs: Sequence[Pair], who: str, *, action: str, check: bool = True,
+    rewrite: bool = False, dry_run: bool = False,
+) -> list[int]:  # fmt: skip
+    """Set up these mappings as `set_up.add` does; answers the syncs that go on."""
+    woken = set_up.add(services, connection, pairs, made_by=who, check=check, rewrite=rewrite, dry_run=dry_run)
+    if not dry_run:
+        note_mapped(services, connection, [str(pair) for pair in pairs], action, woken, who)
+    return woken
+
+
+def unmap(
+    services: Services, connection: str, pair: Pair, reason: str, who: str, *, rewrite: bool = False,
+    dry_run: bool = False,
+) -> list[int]:  # fmt: skip
+    """Take away this mapping as `set_up.remove` does; answers the syncs that go on."""
+    woken = set_up.remove(services, connection, pair, rewrite=rewrite, dry_run=dry_run)
+    if not dry_run:
+        note_mapped(services, connection, [str(pair)], "mappings remove", woken, who, reason=reason)
+    return woken
+
+
+def note_mapped(
+    services: Services, connection: str, subjects: Sequence[str], action: str, woken: Sequence[int], who: str,
+    **detail: Any,
+) -> None:  # fmt: skip
+    """Keep who changed these mappings, and queue what goes on."""
+    now = services.now()
+    with services.transaction() as db:
+        for subject in subjects:
+            audit.note(db, who=who, action=action, connection=connection, subject=subject, now=now, **detail)
+        due = syncs.mark_queued(db, woken[:QUEUED_AT_ONCE], now)
+    jobs.enqueue(services.redis, due)

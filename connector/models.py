@@ -781,3 +781,20 @@ class User(Base):
     generation: Mapped[int]
     created_at: Mapped[datetime]
     logged_in_at: Mapped[datetime | None]
+
+
+class ApiToken(Base):
+    """What lets a script use the JSON API; of the token itself only its hash is kept."""
+
+    __tablename__ = "api_tokens"
+    __table_args__ = (UniqueConstraint("name"), UniqueConstraint("sha256"))
+
+    name: Mapped[str]
+    sha256: Mapped[str] = mapped_column(String(64))
+    # viewer, operator or admin.
+    role: Mapped[str]
+    created_by: Mapped[str]
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+    last_used_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]

@@ -15,6 +15,7 @@ from connector import budgets, catch_up, database, jobs, leases, pauses, polls, 
 from connector.balances import watches
 from connector.bills import closing
 from connector.budgets import Budget
+from connector.counts import MOST, Count
 from connector.histogram import bound_of
 from connector.models import IS_OPEN, OPEN, BalanceWatch, InboxEvent, Pause, Sync
 from connector.services import Services
@@ -22,27 +23,12 @@ from connector.tallies import Slot
 
 log = structlog.get_logger(__name__)
 
-# More rows than this are not counted one by one: "10000+" says enough.
-MOST = 10_000
 CLOSED = ("succeeded", "superseded")
 NOT_DONE = ("new", "failed", "ignored")
 # How many balances are named.
 BALANCES = 20
 # A clock that has not run for so long, or for three of its rounds, does not run.
 CLOCK_SECONDS = 120
-
-
-@dataclass(frozen=True)
-class Count:
-    """A number that is exact up to `MOST`."""
-
-    number: int
-
-    def __str__(self) -> str:
-        return f"{self.number:,}" if self.number < MOST else f"{MOST:,}+"
-
-    def __bool__(self) -> bool:
-        return self.number > 0
 
 
 @dataclass(frozen=True)

@@ -150,13 +150,15 @@ def listed(
     balance_id: str | None = None,
     account_id: str | None = None,
     status: str | None = None,
+    before: int | None = None,
     limit: int = 100,
 ) -> list[BalanceRequest]:
-    """The connection's requests, the newest first."""
+    """The connection's requests, the newest first; older than request `before`."""
     wanted = {"balance_id": balance_id, "account_id": account_id, "status": status}
     named = {name: value for name, value in wanted.items() if value is not None}
     rows = select(BalanceRequest).filter_by(connection=connection, **named).order_by(BalanceRequest.id.desc())
-    return list(db.scalars(rows.limit(limit)))
+    older = rows if before is None else rows.where(BalanceRequest.id < before)
+    return list(db.scalars(older.limit(limit)))
 
 
 def of_source(db: Session, connection: str, source: str) -> list[BalanceRequest]:

@@ -17,6 +17,7 @@ from connector.cli.scope import scope_group
 from connector.cli.setup import setup_group
 from connector.cli.status import status
 from connector.cli.syncs import syncs_group
+from connector.cli.tokens import tokens_group
 from connector.cli.top_ups import top_ups_group
 from connector.cli.users import users_group
 
@@ -44,6 +45,7 @@ for command in (
     setup_group,
     status,
     syncs_group,
+    tokens_group,
     users_group,
     top_ups_group,
     web,

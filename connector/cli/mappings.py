@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
-from connector import actions, audit, jobs, syncs
+from connector import actions, audit
 from connector.cli.common import connection_option, output, table, wire
 from connector.errors import BadInput
-from connector.mappings import files, pull, set_up
+from connector.mappings import files, pull
 from connector.mappings.kinds import ANY
 from connector.mappings.pairs import Pair, read_moment, refuse
 from connector.mappings.table import listed
@@ -19,9 +19,6 @@ from connector.remapping import proposals, rows, saving, unmapped, waiting
 from connector.remapping.proposals import Proposal
 from connector.remapping.rows import Wish
 from connector.services import Services
-
-# How many syncs a command queues itself; the clock queues the rest.
-QUEUED_AT_ONCE = 500
 
 
 @click.group("mappings")
@@ -196,11 +193,10 @@ def remove_mapping(
     pair = Pair(m3ter_entity, m3ter_id, external_table, external_id, customer_id=customer, valid_from=first)
     if impact:
         return _shown(services, connection, [Wish(pair, gone=True)])
-    woken = set_up.remove(services, connection, pair, rewrite=rewrite, dry_run=dry_run)
+    woken = actions.unmap(services, connection, pair, reason, audit.actor(), rewrite=rewrite, dry_run=dry_run)
     document = {"mapping": str(pair), "removed": not dry_run, "woken": woken}
     if dry_run:
         return document, f"{pair} can be removed; nothing was changed."
-    _note_and_ring(services, connection, [str(pair)], "mappings remove", woken, reason=reason)
     return document, f"{pair} is removed{_go_on(woken)}"
 
 
@@ -272,8 +268,8 @@ def pull_mappings(remove_doubles: bool, dry_run: bool, connection: str) -> Any:
         "refused": len(found.refused), "left_alone": found.left_alone,
     }  # fmt: skip
     if not dry_run:
-        _note_and_ring(
-            services, connection, ["m3ter's External Mappings"], "mappings pull", list(found.woken), **counts
+        actions.note_mapped(
+            services, connection, ["m3ter's External Mappings"], "mappings pull", found.woken, who, **counts
         )
     document = counts | {
         "inserted": [str(pair) for pair in found.inserted],
@@ -315,12 +311,12 @@ def _apply(
     services = wire()
     if impact:
         return _shown(services, connection, [Wish(pair) for pair in pairs])
-    who = audit.actor()
-    woken = set_up.add(services, connection, pairs, made_by=who, check=check, rewrite=rewrite, dry_run=dry_run)
+    woken = actions.map_pairs(
+        services, connection, pairs, audit.actor(), action=action, check=check, rewrite=rewrite, dry_run=dry_run
+    )
     document = {"mapped": 0 if dry_run else len(pairs), "checked": len(pairs), "woken": woken}
     if dry_run:
         return document, f"{len(pairs)} mapping(s) are right; nothing was changed."
-    _note_and_ring(services, connection, [str(pair) for pair in pairs], action, woken)
     return document, f"{len(pairs)} mapping(s) set up{_go_on(woken)}"
 
 
@@ -341,7 +337,7 @@ def _replace(
     if dry_run:
         return document, f"{counts}; nothing was changed."
     woken = saving.save(services, found, who=audit.actor(), reason=reason)
-    actions.queue(services, woken[:QUEUED_AT_ONCE])
+    actions.queue(services, woken[: actions.QUEUED_AT_ONCE])
     return document | {"changed": len(found.changes), "woken": woken}, f"{counts}: done{_go_on(woken)}"
 
 
@@ -378,14 +374,3 @@ def _impact(found: Proposal) -> list[str]:
 
 def _go_on(woken: list[int]) -> str:
     return f"; {len(woken)} sync(s) go on." if woken else "."
-
-
-def _note_and_ring(
-    services: Services, connection: str, subjects: list[str], action: str, woken: list[int], **detail: Any
-) -> None:
-    now, who = services.now(), audit.actor()
-    with services.transaction() as db:
-        for subject in subjects:
-            audit.note(db, who=who, action=action, connection=connection, subject=subject, now=now, **detail)
-        due = syncs.mark_queued(db, woken[:QUEUED_AT_ONCE], now)
-    jobs.enqueue(services.redis, due)

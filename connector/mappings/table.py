@@ -22,6 +22,13 @@ def listed(db: Session, connection: str) -> Sequence[Mapping]:
     return sorted(rows, key=lambda row: row.m3ter_entity not in SET_UP_ENTITIES)
 
 
+def newest(db: Session, connection: str, *, before: int | None = None, limit: int) -> Sequence[Mapping]:
+    """The connection's newest mappings; older than row `before`."""
+    older = [] if before is None else [Mapping.id < before]
+    rows = select(Mapping).where(Mapping.connection == connection, *older).order_by(Mapping.id.desc()).limit(limit)
+    return db.scalars(rows).all()
+
+
 def external_id(db: Session, connection: str, m3ter_entity: str, m3ter_id: str, external_table: str) -> str | None:
     """The Chargebee id that this m3ter entity stands for."""
     return db.scalar(

@@ -6,9 +6,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.orm import Session
 
+from connector.counts import MOST, Count
 from connector.mappings.kinds import CHARGE_ENTITIES, PLAN_ENTITIES, SET_UP_ENTITIES, SUBSCRIPTION
 from connector.models import AccountPlan, Mapping
-from connector.overview import MOST, Count
 
 # What people map, by what a person calls it.
 PEOPLES: Table[str, tuple[str, ...]] = {

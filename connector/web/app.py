@@ -35,8 +35,23 @@ def create_app(wired: Services | None = None) -> Flask:
     console = _console(wired)
     if console is not None:
         app.extensions["console"] = console
-        app.wsgi_app = mount.with_console(app.wsgi_app, console.wsgi_app, wired.settings)  # type: ignore[assignment, method-assign]
+        app.wsgi_app = mount.beside(app.wsgi_app, console.wsgi_app, wired.settings)  # type: ignore[assignment, method-assign]
+    api = _api(wired)
+    if api is not None:
+        app.extensions["api"] = api
+        app.wsgi_app = mount.beside(app.wsgi_app, api.wsgi_app, wired.settings, mount.API_PATH)  # type: ignore[assignment, method-assign]
     return app
+
+
+def _api(wired: Services) -> Flask | None:
+    """The JSON API, an application of its own; None, with the reason in the log, when it does not start."""
+    try:
+        from connector.web.api import app as api
+
+        return api.create(wired)
+    except Exception:
+        log.exception("there is no API: it does not start; webhooks are taken all the same")
+        return None
 
 
 def _console(wired: Services) -> Flask | None:

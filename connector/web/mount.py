@@ -1,4 +1,4 @@
-"""Where the console is served: at /console/, on its own host names, beside the webhooks but apart from them."""
+"""Where console and API are served: at /console/ and /api/v1/, on their own host names, apart from the webhooks."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -9,24 +9,24 @@ from connector.settings import LOCAL_HOSTS, Settings
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-PATH = "/console"
+PATH, API_PATH = "/console", "/api/v1"
 # What proxies add: a request with one of these has come from further than this machine, whatever its Host says.
 FORWARDED = ("HTTP_FORWARDED", "HTTP_VIA", "HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_HOST", "HTTP_X_REAL_IP")
 
 
-def with_console(inner: "WSGIApplication", console: "WSGIApplication", settings: Settings) -> "WSGIApplication":
-    """`inner`, and the console for those who ask for it by one of its host names; for all others it is not there."""
+def beside(inner: "WSGIApplication", app: "WSGIApplication", settings: Settings, at: str = PATH) -> "WSGIApplication":
+    """`inner`, and `app` for those who ask for it by one of the console's host names; for all others it is not there."""
 
     def application(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
-        if not f"{path}/".startswith(f"{PATH}/") or not _is_for_console(environ, settings.console_hosts):
+        if not f"{path}/".startswith(f"{at}/") or not _is_for_console(environ, settings.console_hosts):
             return inner(environ, start_response)
         moved = {
             **environ,
-            "SCRIPT_NAME": environ.get("SCRIPT_NAME", "") + PATH,
-            "PATH_INFO": path.removeprefix(PATH) or "/",
+            "SCRIPT_NAME": environ.get("SCRIPT_NAME", "") + at,
+            "PATH_INFO": path.removeprefix(at) or "/",
         }
-        return console(moved, start_response)
+        return app(moved, start_response)
 
     return application
 

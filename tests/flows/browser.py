@@ -40,9 +40,10 @@ def app_of(services: Services) -> Flask:
     if key not in _APPS:
         _APPS[key] = create_app(services)
     app = _APPS[key]
-    for one in (app, app.extensions.get("console")):
-        if one is not None:
-            one.extensions["services"] = services
+    for one in (app, *(app.extensions[name] for name in ("console", "api") if name in app.extensions)):
+        one.extensions["services"] = services
+        # What pages keep of the catalogues for a moment is another world's.
+        one.extensions.pop("catalogues", None)
     return app
 
 

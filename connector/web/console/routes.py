@@ -23,6 +23,7 @@ from connector.web.console import (
     searching,
     sign_on,
     syncs,
+    tokens,
     users,
 )
 from connector.web.console.balances import asked, changing, jobs, new, pages, types, watching
@@ -153,6 +154,9 @@ ROUTES = (
     Route("check_mappings", "POST", f"{MAPPINGS}/import", OPERATOR, csv_in.check, most_bytes=MANY_ROWS),
     Route("pull_mappings", "GET", f"{MAPPINGS}/pull", OPERATOR, pulling.show),
     Route("take_mappings", "POST", f"{MAPPINGS}/pull", OPERATOR, pulling.take),
+    Route("tokens", "GET", "/tokens", ADMIN, tokens.index, "Tokens"),
+    Route("create_token", "POST", "/tokens", ADMIN, tokens.create),
+    Route("revoke_token", "POST", "/tokens/<token_name>/revoke", ADMIN, tokens.revoke),
     Route("audit", "GET", "/audit", ADMIN, audit_log.index, "Audit log"),
     Route("audit_export", "POST", "/audit/export", ADMIN, audit_log.export),
 )

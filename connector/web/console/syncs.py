@@ -2,7 +2,6 @@
 
 from collections import Counter
 from dataclasses import asdict
-from hashlib import sha256
 from typing import Any
 
 from flask import abort, flash, redirect, render_template, request, url_for
@@ -10,22 +9,15 @@ from flask.typing import ResponseReturnValue
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from connector import actions, explain, inbox, lookup, pauses, related
-from connector.balances import requests
-from connector.bills import preview
-from connector.errors import ConnectorError
+from connector import actions, explain, inbox, lookup, pauses, related, retries
 from connector.handlers import KINDS
 from connector.lookup import Filter
-from connector.models import OPEN, Attempt, BalanceRequest, Sync
+from connector.models import OPEN, Attempt, Sync
 from connector.syncs import HELD_BACK, MONEY_KINDS
 from connector.web.console import forms, next_steps
 from connector.web.console.here import me, services
 
 STATUSES = (*OPEN, "succeeded", "superseded")
-# What one press of a button retries at most; the rest is there for the next.
-BATCH = 500
-# Of bills only so many, since the providers are asked what each would send before anybody confirms it.
-BILLS = 10
 BECAME = {
     "queued": ("Sync {} is queued.", "good"),
     "already queued": ("Sync {} was queued already: it runs once.", "good"),
@@ -85,10 +77,10 @@ def show(sync_id: int) -> ResponseReturnValue:
         held_by=held_by,
         things=things,
         next_run=explain.next_run(row, services().now()),
-        can_retry=_is_held_back(row),
+        can_retry=retries.is_held_back(services(), row),
         can_skip=row.status in ("parked", "waiting"),
         is_money=row.kind in MONEY_KINDS,
-        asked=_asked(row),
+        asked=retries.asked(services(), row),
         step=next_steps.of(row),
     )
 
@@ -100,10 +92,6 @@ def _look_up(db: Session, sync_id: int) -> Sync:
     return row
 
 
-def _is_held_back(row: Sync) -> bool:
-    return row.status in HELD_BACK and (row.status != "pending" or row.next_attempt_at > services().now())
-
-
 def confirm_retry(sync_id: int) -> ResponseReturnValue:
     """What a retry of this sync would send, before it does."""
     with services().reading() as db:
@@ -112,34 +100,23 @@ def confirm_retry(sync_id: int) -> ResponseReturnValue:
 
 
 def _confirm(row: Sync, *, changed: bool = False) -> ResponseReturnValue:
-    bill, why = _preview(row)
-    return render_template("confirm_retry.html", row=row, bill=bill, why=why, changed=changed, asked=_asked(row))
-
-
-def _asked(row: Sync) -> BalanceRequest | None:
-    """What somebody asked Balance Billing for, where that is what the sync makes."""
-    if row.kind != requests.KIND or not row.subject.isdigit():
-        return None
-    with services().reading() as db:
-        return db.get(BalanceRequest, int(row.subject))
-
-
-def _preview(row: Sync) -> tuple[preview.Preview | None, str | None]:
-    """What of a bill would be sent now, or why that cannot be said."""
-    if row.kind != "bill":
-        return None, None
-    try:
-        return preview.of_bill(services(), row.connection, row.subject), None
-    except ConnectorError as error:
-        return None, str(error)
+    found = retries.shown(services(), row)
+    return render_template(
+        "confirm_retry.html",
+        row=row,
+        bill=found.bill,
+        why=found.why,
+        changed=changed,
+        asked=retries.asked(services(), row),
+    )
 
 
 def retry(sync_id: int) -> ResponseReturnValue:
     """Let the sync go on. Money moves only as it was shown: where that has changed meanwhile, it is shown once more."""
     with services().reading() as db:
         row = _look_up(db, sync_id)
-    if row.kind in MONEY_KINDS and _is_held_back(row):
-        bill, _ = _preview(row)
+    if row.kind in MONEY_KINDS and retries.is_held_back(services(), row):
+        bill = retries.shown(services(), row).bill
         if request.form.get("seen", "-") != (bill.fingerprint if bill else ""):
             return _confirm(row, changed="seen" in request.form)
     [became] = actions.retry(services(), [row], me().actor).values()
@@ -162,41 +139,25 @@ def confirm_retry_all() -> ResponseReturnValue:
 
 
 def _batch(chosen: Filter) -> list[Sync]:
-    """The oldest of what the filter names and stands still; bills only as many as can be shown with their amounts.
-
-    A retry can be a decision, so that it has to be for one cause.
-    """
-    if chosen.cause is None or chosen.status not in (None, *HELD_BACK):
+    if not retries.can_be_retried_together(chosen):
         abort(400)
-    with services().reading() as db:
-        rows = lookup.held_back(db, chosen, now=services().now(), limit=BATCH)
-    bills = [row.id for row in rows if row.kind in MONEY_KINDS]
-    return [row for row in rows if row.id not in bills[BILLS:]]
+    return retries.batch(services(), chosen)
 
 
 def _confirm_all(chosen: Filter, rows: list[Sync], *, changed: bool = False) -> ResponseReturnValue:
-    bills = _previews(rows)
+    money = retries.money_of(services(), rows)
     return render_template(
         "confirm_retry_all.html",
         rows=rows,
         counts=Counter((row.connection, row.kind, row.status, row.cause, row.next_step) for row in rows).most_common(),
-        bills=bills,
-        seen=_fingerprint(bills),
+        bills=[(one.sync, one.bill, one.why) for one in money],
+        seen=retries.fingerprint(money),
         chosen=_given(chosen),
         changed=changed,
-        asked={row.id: _asked(row) for row, _, _ in bills},
-        batch=BATCH,
-        most_bills=BILLS,
+        asked={one.sync.id: retries.asked(services(), one.sync) for one in money},
+        batch=retries.BATCH,
+        most_bills=retries.BILLS,
     )
-
-
-def _previews(rows: list[Sync]) -> list[tuple[Sync, preview.Preview | None, str | None]]:
-    return [(row, *_preview(row)) for row in rows if row.kind in MONEY_KINDS]
-
-
-def _fingerprint(bills: list[tuple[Sync, preview.Preview | None, str | None]]) -> str:
-    shown = [(row.id, bill.fingerprint if bill else None) for row, bill, _ in bills]
-    return sha256(repr(shown).encode()).hexdigest()
 
 
 def retry_all() -> ResponseReturnValue:
@@ -204,7 +165,7 @@ def retry_all() -> ResponseReturnValue:
     chosen = _filter()
     ids = set(request.form.get("ids", "").split(","))
     rows = [row for row in _batch(chosen) if str(row.id) in ids]
-    if request.form.get("seen") != _fingerprint(_previews(rows)):
+    if request.form.get("seen") != retries.fingerprint(retries.money_of(services(), rows)):
         return _confirm_all(chosen, rows, changed=True)
     became: Counter[str] = Counter(actions.retry(services(), rows, me().actor).values())
     flash(f"{became['queued']} syncs are queued.", "good" if became["queued"] else "warning")

@@ -1,0 +1,223 @@
+"""Every operation of the API, and the role that it needs: what is not in this table is not there, nor in the document.
+
+A new operation is a line here, and a function with its shapes in the module of its noun. GET changes nothing. An act that moves
+money takes the `seen` of its preview; what a repeat of an act does is said in `repeat`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+
+from connector.access import ADMIN, OPERATOR, VIEWER
+from connector.web.api import audit_log, balances, bills, connections, events, mappings, syncs
+from connector.web.api.here import Created
+from connector.web.api.shapes import Body, Query
+
+# What stands in an address: how Flask reads it, and what a person is told.
+PARAMETERS: dict[str, tuple[str, dict[str, Any], str]] = {
+    "connection": ("string", {"type": "string", "minLength": 1}, "A connection's name; the environment's is `default`."),
+    "sync_id": ("row", {"type": "integer", "minimum": 1, "maximum": 2**63 - 1}, "A sync's number."),
+    "event_id": ("row", {"type": "integer", "minimum": 1, "maximum": 2**63 - 1}, "An event's number in the inbox."),
+    "request_id": ("row", {"type": "integer", "minimum": 1, "maximum": 2**63 - 1}, "A balance request's number."),
+    "bill_id": ("uuid", {"type": "string", "format": "uuid"}, "A m3ter bill's id."),
+    "balance_id": ("uuid", {"type": "string", "format": "uuid"}, "A m3ter balance's id."),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One method of one address; `preview` is what a 409 shows, and `takes_key` whether an Idempotency-Key has a meaning."""
+
+    id: str
+    method: str
+    path: str
+    role: str
+    run: Callable[..., BaseModel | Created]
+    answer: type[BaseModel]
+    summary: str
+    query: type[Query] | None = None
+    body: type[Body] | None = None
+    preview: type[BaseModel] | None = None
+    repeat: str | None = None
+    takes_key: bool = False
+
+    @property
+    def parameters(self) -> list[str]:
+        """The names of what stands in its address."""
+        return [part[1:-1] for part in self.path.split("/") if part.startswith("{")]
+
+    @property
+    def rule(self) -> str:
+        """Its address as Flask reads it."""
+        found = self.path
+        for name in self.parameters:
+            found = found.replace(f"{{{name}}}", f"<{PARAMETERS[name][0]}:{name}>")
+        return found
+
+    @property
+    def tag(self) -> str:
+        """What it is about: the last noun of its function's module."""
+        return self.run.__module__.rpartition(".")[2].replace("_", " ")
+
+
+GET, POST = "GET", "POST"
+ONE = "/connections/{connection}"
+BILL = f"{ONE}/bills/{{bill_id}}"
+BALANCE = f"{ONE}/balances/{{balance_id}}"
+REQUEST = f"{ONE}/balance-requests/{{request_id}}"
+SAME = "The second call changes nothing and answers the same."
+UNSEEN = (
+    "What was shown has been done by then: the second call changes nothing, and is answered with 409 and what is left."
+)
+ONCE = "The same reference, or Idempotency-Key, with the same content is the same request: nothing is made twice."
+
+OPERATIONS = (
+    Operation(
+        "status", GET, "/status", VIEWER, connections.status, connections.Overview, "Is everything in step?"
+    ),
+    Operation(
+        "list_syncs", GET, "/syncs", VIEWER, syncs.index, syncs.SyncPage, "Syncs by filter, the newest first",
+        query=syncs.SyncsQuery,
+    ),
+    Operation(
+        "get_sync", GET, "/syncs/{sync_id}", VIEWER, syncs.show, syncs.SyncDetail,
+        "One sync with its last tries and the calls that they made",
+    ),
+    Operation(
+        "preview_retry", GET, "/syncs/{sync_id}/retry", OPERATOR, syncs.preview_retry, syncs.RetryPreview,
+        "What a retry of the sync would send",
+    ),
+    Operation(
+        "retry_sync", POST, "/syncs/{sync_id}/retry", OPERATOR, syncs.retry, syncs.Retried,
+        "Let a parked, waiting or put-off sync run now", body=syncs.RetryBody, preview=syncs.RetryPreview,
+        repeat="While the sync is queued or runs, the second call changes nothing. What a sync does is compared or looked up "
+        "first, so that running it once more sends nothing twice.",
+    ),
+    Operation(
+        "skip_sync", POST, "/syncs/{sync_id}/skip", OPERATOR, syncs.skip, syncs.SyncShape,
+        "Close a parked or waiting sync without doing it", body=syncs.SkipBody, repeat=SAME,
+    ),
+    Operation(
+        "preview_retries", GET, "/retries", OPERATOR, syncs.preview_retries, syncs.RetryPreview,
+        "How many syncs of one cause a retry would let go on, and the money that bills among them would send",
+        query=syncs.RetriesQuery,
+    ),
+    Operation(
+        "retry_syncs", POST, "/retries", OPERATOR, syncs.retry_all, syncs.RetriedAll,
+        "Let the syncs of a preview go on, money only as it was shown", body=syncs.RetriesBody,
+        preview=syncs.RetryPreview, repeat="Those that are queued by then are left alone. " + UNSEEN,
+    ),
+    Operation(
+        "list_events", GET, "/events", VIEWER, events.index, events.EventPage, "Events by filter, the newest first",
+        query=events.EventsQuery,
+    ),
+    Operation(
+        "get_event", GET, "/events/{event_id}", VIEWER, events.show, events.EventDetail,
+        "One event, its payload without personal data",
+    ),
+    Operation(
+        "get_event_payload", POST, "/events/{event_id}/payload", ADMIN, events.show_payload, events.EventDetail,
+        "One event with its whole payload; that it was looked at is kept in the audit log",
+        repeat="Each look is an entry of the audit log.",
+    ),
+    Operation(
+        "replay_event", POST, "/events/{event_id}/replay", OPERATOR, events.replay, events.Replayed,
+        "Dispatch an event once more", repeat="While it waits to be dispatched the second call changes nothing; later "
+        "calls dispatch it again, which changes only what differs.",
+    ),
+    Operation(
+        "list_connections", GET, "/connections", VIEWER, connections.index, connections.Connections,
+        "All connections with their pauses and how far their lists have been read",
+    ),
+    Operation(
+        "pause_connection", POST, f"{ONE}/pause", OPERATOR, connections.pause, connections.ConnectionShape,
+        "Hold back all work of a connection, or its bills only", body=connections.PauseBody, repeat=SAME,
+    ),
+    Operation(
+        "resume_connection", POST, f"{ONE}/resume", OPERATOR, connections.resume, connections.ConnectionShape,
+        "Lift every pause but that of money", body=connections.ResumeBody, repeat=SAME,
+    ),
+    Operation(
+        "resume_money", POST, f"{ONE}/resume-money", OPERATOR, connections.resume_money, connections.ConnectionShape,
+        "Let bills go on, after what was pushed has been compared", body=connections.ResumeMoneyBody, repeat=SAME,
+    ),
+    Operation(
+        "list_bills", GET, f"{ONE}/bills", VIEWER, bills.index, bills.BillPage, "Bills, the newest first",
+        query=bills.BillsQuery,
+    ),
+    Operation(
+        "plan_bill", GET, f"{BILL}/plan", VIEWER, bills.plan, bills.BillPlan, "Exactly what a push would do now"
+    ),
+    Operation(
+        "push_bill", POST, f"{BILL}/push", OPERATOR, bills.push, syncs.SyncShape,
+        "Let an approved bill be pushed as its plan was shown", body=bills.PushBody, preview=bills.BillPlan,
+        repeat=UNSEEN,
+    ),
+    Operation(
+        "get_receipt", GET, f"{BILL}/receipt", VIEWER, bills.receipt, bills.ReceiptShape,
+        "Every line of a pushed bill beside its charges as they are now",
+    ),
+    Operation(
+        "list_closing", GET, f"{ONE}/closing", VIEWER, bills.closing_soon, bills.Closing,
+        "What is left to do before invoices close, the earliest first", query=bills.ClosingQuery,
+    ),
+    Operation(
+        "list_mappings", GET, f"{ONE}/mappings", VIEWER, mappings.index, mappings.MappingPage,
+        "Mappings, the newest first", query=mappings.MappingsQuery,
+    ),
+    Operation(
+        "set_mappings", POST, f"{ONE}/mappings", OPERATOR, mappings.put, mappings.Applied,
+        "Set up mappings, all or none, checked against both live catalogues", body=mappings.SetBody, repeat=SAME,
+    ),
+    Operation(
+        "remove_mapping", POST, f"{ONE}/mappings/remove", OPERATOR, mappings.remove, mappings.Applied,
+        "Take away a mapping", body=mappings.RemoveBody,
+        repeat="The second call finds no such mapping, changes nothing, and is answered with 422.",
+    ),
+    Operation(
+        "list_balances", GET, f"{ONE}/balances", VIEWER, balances.index, balances.Balances, "An account's balances",
+        query=balances.BalancesQuery,
+    ),
+    Operation(
+        "get_balance", GET, BALANCE, VIEWER, balances.show, balances.BalanceDetail, "One balance with what it holds"
+    ),
+    Operation(
+        "ask_top_up", POST, f"{BALANCE}/top-ups", OPERATOR, balances.top_up, balances.AskedFor,
+        "Ask for credit and the charge that pays for it", body=balances.TopUpBody, preview=balances.AskPreview,
+        repeat=ONCE, takes_key=True,
+    ),
+    Operation(
+        "ask_transaction", POST, f"{BALANCE}/transactions", OPERATOR, balances.transaction, balances.AskedFor,
+        "Ask for a credit or debit, which is never billed", body=balances.TransactionBody,
+        preview=balances.AskPreview, repeat=ONCE, takes_key=True,
+    ),
+    Operation(
+        "ask_charge", POST, f"{BALANCE}/charges", OPERATOR, balances.charge, balances.AskedFor,
+        "Ask for a charge on a balance", body=balances.ChargeBody, preview=balances.AskPreview, repeat=ONCE,
+        takes_key=True,
+    ),
+    Operation(
+        "ask_account_charge", POST, f"{ONE}/charges", OPERATOR, balances.account_charge, balances.AskedFor,
+        "Ask for a charge on an account itself", body=balances.AccountChargeBody, preview=balances.AskPreview,
+        repeat=ONCE, takes_key=True,
+    ),
+    Operation(
+        "list_balance_requests", GET, f"{ONE}/balance-requests", VIEWER, balances.requests_index, balances.RequestPage,
+        "What was asked of Balance Billing, the newest first", query=balances.RequestsQuery,
+    ),
+    Operation(
+        "get_balance_request", GET, REQUEST, VIEWER, balances.request_show, balances.RequestDetail,
+        "One request with its other half and its sync",
+    ),
+    Operation(
+        "withdraw_balance_request", POST, f"{REQUEST}/withdraw", OPERATOR, balances.withdraw, balances.RequestDetail,
+        "Take back what has never reached m3ter", body=balances.WithdrawBody, repeat=SAME,
+    ),
+    Operation(
+        "list_audit", GET, "/audit", ADMIN, audit_log.index, audit_log.EntryPage,
+        "What people and tokens did, the newest first", query=audit_log.AuditQuery,
+    ),
+)  # fmt: skip
+BY_ID = {operation.id: operation for operation in OPERATIONS}
