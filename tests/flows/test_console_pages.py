@@ -433,7 +433,7 @@ def test_events_are_found_by_state_type_sender_and_id(people: World, as_person: 
 
     assert found("") == ["ev-1", "ev-2"]
     assert found("status=ignored") == found("event_type=coupon_created") == ["ev-1"]
-    assert found("event_id=ev-2") == ["ev-2"]
+    assert found("about=ev-2") == ["ev-2"]
     assert found("source=m3ter") == []
 
 

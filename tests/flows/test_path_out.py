@@ -334,6 +334,7 @@ def test_bill_of_an_account_that_is_nobodys_customer_parks(world: World) -> None
     assert world.sync("bill", bill_id).cause == "unknown_account"
 
 
+@pytest.mark.alternate_databases
 def test_invoice_with_many_lines_is_read_page_by_page(renewed: tuple[World, str]) -> None:
     world, invoice_id = renewed
     world.chargebee.settings.enterprise_scale = True

@@ -45,7 +45,7 @@ def alerts(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
         yield logged
 
 
-def many_sign_ups(world: World, number: int = 50) -> None:
+def many_sign_ups(world: World, number: int = 15) -> None:
     for one in range(number):
         world.sign_up(f"customer-{one}", f"sub-{one}")
     world.deliver()
@@ -80,14 +80,14 @@ def test_outage_of_m3ter_pauses_once_and_parks_nothing(world: World, alerts: lis
     minutes(world, 24 * 60, at_once=30)
     assert found(world) == [("default", "m3ter", "not_now")]
     [alert] = alerts
-    assert (alert["connection"], alert["cause"], alert["waiting"]) == ("default", "not_now", 100)
+    assert (alert["connection"], alert["cause"], alert["waiting"]) == ("default", "not_now", 30)
     assert statuses(world) == {"pending"}
     assert sorted({row.attempts for row in world.syncs()}) == [0, 1]
     world.box.faults.orders.clear()
     minutes(world, 3)
     assert found(world) == []
     assert statuses(world) == {"succeeded"}
-    assert len(world.m3ter.account_plans) == 50
+    assert len(world.m3ter.account_plans) == 15
 
 
 def test_paused_connection_asks_with_one_call_a_minute(world: World) -> None:

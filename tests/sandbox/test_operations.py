@@ -102,6 +102,8 @@ PAGED: dict[tuple[str, str], dict[str, Any]] = {
         "external_table": "Subscription",
     },
     ("m3ter", "external_mappings.list_by_m3ter_entity"): {"m3ter_id": "m", "entity": "AccountPlan"},
+    ("m3ter", "plan_templates.list"): {},
+    ("m3ter", "plans.list"): {},
     ("m3ter", "transaction_types.list"): {},
 }
 
@@ -286,6 +288,7 @@ def doubled(shop: Sandbox, metered: dict[str, str]) -> Sandbox:
     shop.m3ter.create_account_plan(other, metered["plan"], shop.clock.now())
     shop.m3ter.run_bill_job([metered["account"], other], "2026-02-01")
     shop.m3ter.create_aggregation(metered["meter"], code="other")
+    shop.m3ter.create_plan_template(metered["product"])
     for code in ("ratio", "share"):
         shop.m3ter.create_compound_aggregation("calls / 2", code)
     for _ in range(2):
