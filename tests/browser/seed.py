@@ -67,6 +67,12 @@ class Furnished:
         yield "syncs-older", "/syncs?before=20"
         yield "events-ignored", "/events?status=ignored"
         yield "balances-of-one", "/balances?account=acme"
+        yield "search-found", "/search?q=sub-emoji"
+        yield "search-several", "/search?q=" + self.parameters[r"<(\w+:)?request_id>"]
+        yield "bills-closing", "/bills?section=closing"
+        yield "bill-unmapped", f"/bills/default/{self.bills['unmapped']}"
+        yield "customer-odd", "/customers/default/odd"
+        yield "unmapped-bill", f"/mappings/default/unmapped?sync={self.world.sync('bill', self.bills['unmapped']).id}"
         for kind, subject in (("customer", "acme"), ("customer", "long"), ("bill", self.bills["waiting"])):
             sync = self.world.sync(kind, subject)
             yield f"sync-{sync.kind}-{sync.status}-{subject[:4]}", f"/syncs/{sync.id}"

@@ -1,14 +1,18 @@
 """What people do at the console, in Chromium: they look for what failed, and put it right."""
 
+import json
 import re
+from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import FilePayload, expect
 from sqlalchemy import select
 
-from connector.models import AuditEntry, Sync
+from connector.mappings.files import COLUMNS
+from connector.models import AuditEntry, Mapping, Sync
+from connector.services import Services
 from tests.browser.conftest import Open
-from tests.flows.conftest import CALLS_PRICE, World
+from tests.flows.conftest import CALLS_PRICE, PRO, UNMAPPED, World
 
 pytestmark = pytest.mark.alternate_databases
 
@@ -99,6 +103,124 @@ def test_money_moves_only_after_a_page_with_its_amount(people: World, visitor: O
     otto.press("Retry and send 30.00\xa0USD")
     people.work()
     assert sorted(people.charges(invoice)) == [(CALLS_PRICE, 1000), (CALLS_PRICE, 2000)]
+
+
+def plan_of(world: World, item_price_id: str) -> list[str]:
+    """The m3ter plans to which the item price is mapped."""
+    with world.services.reading() as db:
+        return list(db.scalars(select(Mapping.m3ter_id).filter_by(m3ter_entity="Plan", external_id=item_price_id)))
+
+
+def test_price_that_a_failed_sync_names_is_mapped_and_the_sync_is_seen_to_succeed(people: World, visitor: Open) -> None:
+    people.sign_up(items=(UNMAPPED,))
+    people.settle()
+    parked = people.sync("subscription", "sub-1")
+    otto = visitor("otto")
+    otto.page.get_by_role("region", name="Causes").get_by_role("link", name="1", exact=True).click()
+    otto.follow(str(parked.id))
+    expect(otto.page.locator(".why")).to_contain_text(UNMAPPED)
+    otto.follow("Map this price …")
+    otto.page.get_by_label(f"m3ter plan of {UNMAPPED}").select_option(people.ids["beta"])
+    otto.press("Look at what that does …")
+    expect(otto.page.locator("h1")).to_have_text("Save 1 mapping?")
+    expect(otto.page.locator("main")).to_contain_text("1 subscription sync that stands still is tried again by itself.")
+    assert plan_of(people, UNMAPPED) == [], "looking saves nothing"
+    otto.press("Save 1")
+    expect(otto.page.get_by_role("status")).to_have_text("1 mapping saved; 1 sync is tried again now.")
+    expect(otto.page).to_have_url(f"{otto.home}/syncs/{parked.id}")
+    people.work()
+    otto.page.reload()
+    expect(otto.page.locator("h1")).to_contain_text("succeeded")
+    assert plan_of(people, UNMAPPED) == [people.ids["beta"]]
+    assert people.periods() == [("beta", "2026-01-01T00:00:00Z", None)]
+
+
+def test_bill_is_pushed_from_its_page_and_its_receipt_says_the_same_as_the_invoice(
+    people: World, visitor: Open, make_services: Callable[..., Services]
+) -> None:
+    people.services = make_services(MAX_BILL_AMOUNT="1000")
+    people.sign_up()
+    people.settle()
+    invoice = people.renew()
+    bill = people.bill({"subtotal": "1234.56"}, {"subtotal": "20.1", "description": "More"})
+    people.poll()
+    otto = visitor("otto")
+    otto.follow("Bills")
+    otto.follow(bill)
+    expect(otto.page.locator("h1")).to_contain_text("parked")
+    expect(otto.page.locator("main")).to_contain_text("Nothing of it has been sent.")
+    otto.follow("Push …")
+    expect(otto.page.locator("main")).to_contain_text("1,254.66\xa0USD")
+    assert people.charges(invoice) == [], "looking sends nothing"
+    otto.press("Push and send 1,254.66\xa0USD")
+    expect(otto.page.get_by_role("status")).to_contain_text("on its way")
+    people.work()
+    otto.page.reload()
+    expect(otto.page.locator("h1")).to_contain_text("succeeded")
+    expect(otto.page.get_by_role("heading", name="Bill beside invoices")).to_contain_text("equal")
+    expect(otto.page.locator("ul.cards strong")).to_have_text(["1,254.66\xa0USD"] * 2)
+    assert people.charges(invoice) == [(CALLS_PRICE, 123456), (CALLS_PRICE, 2010)]
+    with otto.page.expect_download() as taken:
+        otto.follow("JSON")
+    receipt = json.loads(taken.value.path().read_text())["now"]
+    assert (receipt["bill_total"], receipt["invoice_total_added"]) == ("1254.66", "1254.66")
+    # What has been sent is not sent once more.
+    otto.follow("Push …")
+    expect(otto.page.locator("main")).to_contain_text("Nothing would be sent.")
+
+
+def test_file_with_an_error_changes_nothing_and_is_applied_once_it_is_mended(people: World, visitor: Open) -> None:
+    otto = visitor("otto")
+    otto.follow("Mappings")
+    otto.follow("Import CSV …")
+    good = f"Plan,{people.ids['beta']},ItemPrice,{UNMAPPED},,,,"
+    wrong = f"Plan,{people.ids['scale']},ItemPrice,{PRO},,,tomorrow,"
+    text = "\n".join((",".join(COLUMNS), good, wrong, ""))
+    file: FilePayload = {"name": "mappings.csv", "mimeType": "text/csv", "buffer": text.encode()}
+    otto.page.get_by_label("A CSV file").set_input_files(file)
+    otto.press("Look at what that does …")
+    expect(otto.page.get_by_role("alert")).to_contain_text("One cell is wrong. Nothing was changed")
+    [cells] = [row.locator("td").all_inner_texts() for row in otto.page.locator("tbody tr").all()]
+    assert cells[:2] == ["3", "valid_from"]
+    assert "tomorrow" in cells[3]
+    expect(otto.page.get_by_role("button", name=re.compile("Save"))).to_have_count(0)
+    assert (plan_of(people, UNMAPPED), plan_of(people, PRO)) == ([], [people.ids["pro"]])
+    # The page still has the text; it is mended there.
+    pasted = otto.page.get_by_label("Or its text")
+    expect(pasted).to_have_value(text)
+    pasted.fill(text.replace("tomorrow", "2026-03-01"))
+    otto.press("Look at what that does …")
+    expect(otto.page.locator("h1")).to_have_text("Save 2 mappings?")
+    otto.press("Save 2")
+    expect(otto.page.get_by_role("status")).to_have_text("2 mappings saved; no sync had waited.")
+    assert plan_of(people, UNMAPPED) == [people.ids["beta"]]
+    assert set(plan_of(people, PRO)) == {people.ids["pro"], people.ids["scale"]}
+
+
+def test_viewer_sees_mappings_bills_customers_and_alerts_without_a_button(people: World, visitor: Open) -> None:
+    people.sign_up()
+    people.sign_up("other", "sub-2", items=(UNMAPPED,))
+    people.settle()
+    people.renew()
+    bill = people.bill()
+    people.poll()
+    parked = people.sync("subscription", "sub-2")
+    vera = visitor("vera")
+    for path in (
+        f"/syncs/{parked.id}", f"/mappings/default/unmapped?sync={parked.id}", "/mappings", "/bills",
+        f"/bills/default/{bill}", "/customers/default/acme", "/balances", "/alerts",
+    ):  # fmt: skip
+        assert vera.go(path) == 200
+        assert vera.page.locator("form[method=post] button").all_inner_texts() == ["Log out"], path
+        assert [one for one in vera.page.locator("main a").all_inner_texts() if one.endswith("…")] == [], path
+    for path in (
+        f"/bills/default/{bill}/push",
+        "/mappings/default/edit",
+        "/mappings/default/import",
+        "/users",
+        "/tokens",
+    ):
+        assert vera.go(path) == 403, path
 
 
 def test_viewer_has_no_buttons_and_a_forged_form_of_theirs_is_refused(failed: World, visitor: Open) -> None:

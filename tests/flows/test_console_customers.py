@@ -137,6 +137,7 @@ def page_shows_account_plans_over_time_bills_and_what_happened(
     [bill] = cells(answer, "Bills")
     assert (bill[0], bill[1], bill[3]) == (year["bill"], "10.00\xa0USD", "pushed")
     assert year["invoice"] in bill[5]
+    assert f'href="/console/bills/default/{year["bill"]}"' in answer.text
     assert {row[1] for row in cells(answer, "Latest syncs")} == {"customer", "subscription", "bill"}
     assert "subscription_changed" in {row[1] for row in cells(answer, "Events")}
     assert "Sync now" not in said, "a viewer only looks"
@@ -171,7 +172,7 @@ def anything_is_found_by_any_id(people: World, browser: Browser, year: dict[str,
         )  # fmt: skip
     event = next(row for row in people.inbox() if row.event_type == "subscription_created")
     customer = "/console/customers/default/acme"
-    bill = f"/console/syncs?connection=default&about={year['bill']}"
+    bill = f"/console/bills/default/{year['bill']}"
     for text, where in {
         "acme": customer,
         " sub-1 ": customer,
@@ -198,12 +199,12 @@ def anything_is_found_by_any_id(people: World, browser: Browser, year: dict[str,
     assert {row[1] for row in cells(browser.get("/events?about=sub-1&status=failed"), "Events")} == set()
     # What a sync and an event are about leads on to the rest.
     about = cells(browser.get(f"/syncs/{people.sync('bill', year['bill']).id}"), "What it is about")
-    assert [(row[0], row[1]) for row in about] == [
-        ("bill", year["bill"]),
-        ("customer", "acme"),
-        ("account", year["account"]),
-        ("invoice", year["invoice"]),
-        ("subscription", "sub-1"),
+    assert [(row[0], row[1], row[2]) for row in about] == [
+        ("bill", year["bill"], "Bill"),
+        ("customer", "acme", "Customer acme"),
+        ("account", year["account"], "Customer acme"),
+        ("invoice", year["invoice"], "Customer acme"),
+        ("subscription", "sub-1", "Customer acme"),
     ]
     page = browser.get(f"/events/{event.id}")
     assert [(row[0], row[1]) for row in cells(page, "What it is about")][:3] == [

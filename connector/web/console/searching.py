@@ -29,7 +29,7 @@ def address(hit: Hit) -> str:
 # For each kind its page, and what of the hit stands in the page's address.
 PAGES = {
     "customer": ("customer", {"name": "connection", "customer_id": "id"}),
-    "bill": ("syncs", {"connection": "connection", "about": "id"}),
+    "bill": ("bill", {"name": "connection", "bill_id": "id"}),
     "balance": ("balance", {"name": "connection", "balance_id": "id"}),
     "balance_request": ("balance_request", {"name": "connection", "request_id": "id"}),
     "sync": ("sync", {"sync_id": "id"}),
