@@ -11,7 +11,18 @@ from typing import Any
 from pydantic import BaseModel
 
 from connector.access import ADMIN, OPERATOR, VIEWER
-from connector.web.api import audit_log, balances, bills, connections, events, mappings, syncs
+from connector.web.api import (
+    alerts,
+    audit_log,
+    balances,
+    bills,
+    connections,
+    customers,
+    events,
+    mappings,
+    quarantine,
+    syncs,
+)
 from connector.web.api.here import Created
 from connector.web.api.shapes import Body, Query
 
@@ -21,6 +32,7 @@ PARAMETERS: dict[str, tuple[str, dict[str, Any], str]] = {
     "sync_id": ("row", {"type": "integer", "minimum": 1, "maximum": 2**63 - 1}, "A sync's number."),
     "event_id": ("row", {"type": "integer", "minimum": 1, "maximum": 2**63 - 1}, "An event's number in the inbox."),
     "request_id": ("row", {"type": "integer", "minimum": 1, "maximum": 2**63 - 1}, "A balance request's number."),
+    "delivery_id": ("row", {"type": "integer", "minimum": 1, "maximum": 2**63 - 1}, "A delivery's number in quarantine."),
     "bill_id": ("uuid", {"type": "string", "format": "uuid"}, "A m3ter bill's id."),
     "balance_id": ("uuid", {"type": "string", "format": "uuid"}, "A m3ter balance's id."),
 }  # fmt: skip
@@ -68,6 +80,7 @@ BILL = f"{ONE}/bills/{{bill_id}}"
 BALANCE = f"{ONE}/balances/{{balance_id}}"
 REQUEST = f"{ONE}/balance-requests/{{request_id}}"
 SAME = "The second call changes nothing and answers the same."
+GONE = "The second call finds no such delivery, changes nothing, and is answered with 404."
 UNSEEN = (
     "What was shown has been done by then: the second call changes nothing, and is answered with 409 and what is left."
 )
@@ -128,6 +141,50 @@ OPERATIONS = (
         "calls dispatch it again, which changes only what differs.",
     ),
     Operation(
+        "close_event", POST, "/events/{event_id}/close", OPERATOR, events.close, events.EventShape,
+        "Note on a failed event why nobody need act on it", body=events.CloseBody,
+        repeat="The second call finds no failed event, changes nothing, and is answered with 409.",
+    ),
+    Operation(
+        "list_quarantine", GET, "/quarantine", VIEWER, quarantine.index, quarantine.QuarantinePage,
+        "Deliveries that could not become an event, the newest first", query=quarantine.QuarantineQuery,
+    ),
+    Operation(
+        "readmit_delivery", POST, "/quarantine/{delivery_id}/readmit", OPERATOR, quarantine.readmit,
+        quarantine.Readmitted, "Take a delivery in as the event that it is after all", repeat=GONE,
+    ),
+    Operation(
+        "dismiss_delivery", POST, "/quarantine/{delivery_id}/dismiss", OPERATOR, quarantine.dismiss,
+        quarantine.Dismissed, "Take a delivery out of quarantine for good", body=quarantine.DismissBody, repeat=GONE,
+    ),
+    Operation(
+        "list_alerts", GET, "/alerts", VIEWER, alerts.index, alerts.Alerts,
+        "What people are told of, the most severe first, and what is over", query=alerts.AlertsQuery,
+    ),
+    Operation(
+        "mute_alert", POST, "/alerts/mute", OPERATOR, alerts.mute, alerts.Muted,
+        "Say nothing of an alert for a while", body=alerts.MuteBody,
+        repeat="The second call mutes it for so many hours from then on, in place of the first.",
+    ),
+    Operation(
+        "unmute_alert", POST, "/alerts/unmute", OPERATOR, alerts.unmute, alerts.Muted,
+        "Say again what is to be said of an alert", body=alerts.UnmuteBody,
+        repeat="The second call finds nothing muted, changes nothing, and is answered with 422.",
+    ),
+    Operation(
+        "search", GET, "/search", VIEWER, customers.find, customers.Hits,
+        "What has this id, of either system, in all connections", query=customers.FindQuery,
+    ),
+    Operation(
+        "list_customers", GET, f"{ONE}/customers", VIEWER, customers.index, customers.CustomerPage,
+        "The customers that have an account in m3ter, or one that is being made, the newest first",
+        query=customers.CustomersQuery,
+    ),
+    Operation(
+        "get_customer", GET, f"{ONE}/customer", VIEWER, customers.show, customers.CustomerShape,
+        "A customer whole, by any id of either system", query=customers.FindQuery,
+    ),
+    Operation(
         "list_connections", GET, "/connections", VIEWER, connections.index, connections.Connections,
         "All connections with their pauses and how far their lists have been read",
     ),
@@ -175,6 +232,19 @@ OPERATIONS = (
         "remove_mapping", POST, f"{ONE}/mappings/remove", OPERATOR, mappings.remove, mappings.Applied,
         "Take away a mapping", body=mappings.RemoveBody,
         repeat="The second call finds no such mapping, changes nothing, and is answered with 422.",
+    ),
+    Operation(
+        "list_unmapped", GET, f"{ONE}/mappings/unmapped", VIEWER, mappings.open_ones, mappings.UnmappedShape,
+        "What is not mapped yet, with the subscriptions and the money that wait for it", query=mappings.UnmappedQuery,
+    ),
+    Operation(
+        "export_mappings", GET, f"{ONE}/mappings/export", VIEWER, mappings.export, mappings.CsvShape,
+        "The mappings that people set up, as CSV",
+    ),
+    Operation(
+        "import_mappings", POST, f"{ONE}/mappings/import", OPERATOR, mappings.take_in, mappings.Imported,
+        "Set up the mappings of a CSV, all or none, or say what that would come to", body=mappings.ImportBody,
+        repeat="The second call finds everything as the CSV says, and changes nothing.",
     ),
     Operation(
         "list_balances", GET, f"{ONE}/balances", VIEWER, balances.index, balances.Balances, "An account's balances",
