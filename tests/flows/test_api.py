@@ -715,6 +715,67 @@ def test_what_never_reached_m3ter_is_withdrawn_and_what_did_is_not(desk: Desk) -
     assert "done" in late["detail"]
 
 
+def test_schedules_are_shown_with_what_they_would_make_asked_for_and_listed(desk: Desk) -> None:
+    until = {"end": "2026-04-01T00:00:00Z", "start": "2026-02-01T00:00:00Z"}
+    credit = {"amount": "50.00", "description": "Monthly credit", "reference": "m-1", **until}
+    path = f"{desk.here}/transaction-schedules"
+    shown = desk.script.post(path, 409, **credit)["preview"]
+    assert [one["amount"] for one in shown["would_make"]["rows"]] == ["50.00", "50.00"]
+    assert desk.requests() == []
+    answers = [desk.script.call("POST", path, credit | {"seen": shown["seen"]}) for _ in range(2)]
+    assert [one.status_code for one in answers] == [201, 200]
+    fee = {"amount": "9.50", "currency": "USD", "description": "Monthly fee", "reference": "m-2", **until}
+    assert desk.ask(f"{desk.here}/charge-schedules", **fee, in_arrears=True).status_code == 201
+    debit = desk.script.post(path, 422, **credit | {"amount": "-1", "reference": "m-3"})
+    assert "debits" in debit["detail"]
+    desk.world.work()
+    listed = desk.script.get(f"{desk.here}/schedules")["schedules"]
+    assert [(one["kind"], one["code"], one["amount"], one["in_advance"]) for one in listed] == [
+        ("transaction_schedule", "m-1", "50.00", None), ("charge_schedule", "m-2", "9.50", False),
+    ]  # fmt: skip
+
+
+def test_balance_is_watched_on_terms_that_can_be_and_no_more(desk: Desk) -> None:
+    path, terms = f"{desk.here}/watch", {"threshold": "10", "credit": "50.00", "free": True}
+    assert "needs a cap" in desk.script.post(path, 422, **terms)["detail"]
+    assert desk.script.post(path, **terms, cap_number=2, dry_run=True)["terms"]["credit"] == "50.00"
+    listed = "/connections/default/watches"
+    assert desk.script.get(listed)["watches"] == []
+    for _ in range(2):
+        desk.script.post(path, **terms, cap_number=2)
+    [watch] = desk.script.get(listed)["watches"]
+    assert (watch["balance_id"], watch["cap_number"], watch["made_by"]) == (desk.balance, 2, "api:the-operator")
+    assert desk.script.get(listed, state="low")["watches"] == []
+    assert desk.script.post(f"{path}/remove", reason="over")["balance_id"] == desk.balance
+    desk.script.post(f"{path}/remove", 404, reason="over")
+    assert desk.script.get(listed)["watches"] == []
+    [entry] = entries(desk.world.services, "balances watches remove")
+    assert entry.detail["reason"] == "over"
+
+
+def test_bill_job_is_shown_started_once_and_followed_to_its_bill(desk: Desk) -> None:
+    path = "/connections/default/bill-jobs"
+    assert "which accounts" in desk.script.post(path, 422)["detail"]
+    assert "nothing to do" in desk.script.post(path, 422, due=True)["detail"]
+    fee = {"name": "Onboarding", "currency": "USD", "amount": "12.50", "end": "2026-02-01T00:00:00Z"}
+    desk.ask(f"{desk.here}/charges", **fee, reference="fee-1")
+    desk.world.work()
+    shown = desk.script.post(path, 409, due=True)["preview"]
+    assert shown["accounts"] == [{"account_id": desk.account, "customer_id": "acme"}]
+    assert desk.script.get(path)["jobs"] == []
+    asked = {"accounts": ["acme"], "seen": shown["seen"]}
+    desk.world.m3ter.settings.bill_job_seconds = 60
+    [started] = desk.script.post(path, **asked)["jobs"]
+    assert desk.script.post(path, **asked)["jobs"] == [started]
+    assert not desk.script.get(f"{path}/{started['id']}")["ended"]
+    desk.world.wait(days=1)
+    job = desk.script.get(f"{path}/{started['id']}")
+    assert job["ended"]
+    [line] = job["results"][0]["bills"][0]["lines"]
+    assert (line["subtotal"], line["currency"], job["results"][0]["unbilled_charges"]) == ("12.50", "USD", [])
+    assert desk.script.call("GET", f"{path}/{NOBODY}").status_code == 404
+
+
 # The document
 
 

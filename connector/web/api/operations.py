@@ -15,13 +15,16 @@ from connector.web.api import (
     alerts,
     audit_log,
     balances,
+    bill_jobs,
     bills,
     connections,
     customers,
     events,
     mappings,
     quarantine,
+    schedules,
     syncs,
+    watches,
 )
 from connector.web.api.here import Created
 from connector.web.api.shapes import Body, Query
@@ -34,6 +37,7 @@ PARAMETERS: dict[str, tuple[str, dict[str, Any], str]] = {
     "request_id": ("row", {"type": "integer", "minimum": 1, "maximum": 2**63 - 1}, "A balance request's number."),
     "delivery_id": ("row", {"type": "integer", "minimum": 1, "maximum": 2**63 - 1}, "A delivery's number in quarantine."),
     "bill_id": ("uuid", {"type": "string", "format": "uuid"}, "A m3ter bill's id."),
+    "job_id": ("uuid", {"type": "string", "format": "uuid"}, "A m3ter bill job's id."),
     "balance_id": ("uuid", {"type": "string", "format": "uuid"}, "A m3ter balance's id."),
 }  # fmt: skip
 
@@ -274,6 +278,20 @@ OPERATIONS = (
         repeat=ONCE, takes_key=True,
     ),
     Operation(
+        "list_schedules", GET, f"{BALANCE}/schedules", VIEWER, schedules.index, schedules.Schedules,
+        "A balance's schedules of transactions and of charges, also those that have ended",
+    ),
+    Operation(
+        "ask_transaction_schedule", POST, f"{BALANCE}/transaction-schedules", OPERATOR, schedules.of_transactions,
+        balances.AskedFor, "Ask for credits that recur", body=schedules.TransactionScheduleBody,
+        preview=schedules.SchedulePreview, repeat=ONCE, takes_key=True,
+    ),
+    Operation(
+        "ask_charge_schedule", POST, f"{BALANCE}/charge-schedules", OPERATOR, schedules.of_charges, balances.AskedFor,
+        "Ask for charges that recur", body=schedules.ChargeScheduleBody, preview=schedules.SchedulePreview,
+        repeat=ONCE, takes_key=True,
+    ),
+    Operation(
         "list_balance_requests", GET, f"{ONE}/balance-requests", VIEWER, balances.requests_index, balances.RequestPage,
         "What was asked of Balance Billing, the newest first", query=balances.RequestsQuery,
     ),
@@ -284,6 +302,34 @@ OPERATIONS = (
     Operation(
         "withdraw_balance_request", POST, f"{REQUEST}/withdraw", OPERATOR, balances.withdraw, balances.RequestDetail,
         "Take back what has never reached m3ter", body=balances.WithdrawBody, repeat=SAME,
+    ),
+    Operation(
+        "list_watches", GET, f"{ONE}/watches", VIEWER, watches.index, watches.Watches,
+        "Balances that are watched, the longest low first", query=watches.WatchesQuery,
+    ),
+    Operation(
+        "set_watch", POST, f"{BALANCE}/watch", OPERATOR, watches.put, watches.WatchSet,
+        "Watch a balance, to tell or to top it up when it runs low", body=watches.WatchBody, repeat=SAME,
+    ),
+    Operation(
+        "remove_watch", POST, f"{BALANCE}/watch/remove", OPERATOR, watches.remove, watches.Unwatched,
+        "Watch a balance no more", body=watches.UnwatchBody,
+        repeat="The second call finds no such watch, changes nothing, and is answered with 404.",
+    ),
+    Operation(
+        "list_bill_jobs", GET, f"{ONE}/bill-jobs", VIEWER, bill_jobs.index, bill_jobs.Jobs,
+        "The newest bill jobs, whoever started them", query=bill_jobs.JobsQuery,
+    ),
+    Operation(
+        "get_bill_job", GET, f"{ONE}/bill-jobs/{{job_id}}", VIEWER, bill_jobs.show, bill_jobs.JobDetail,
+        "How far a bill job is, and what it has billed",
+    ),
+    Operation(
+        "start_bill_job", POST, f"{ONE}/bill-jobs", OPERATOR, bill_jobs.run, bill_jobs.Started,
+        "Bill the charges of accounts for a date, as that was shown", body=bill_jobs.JobBody,
+        preview=bill_jobs.JobPreview,
+        repeat="While a job still runs, the second call starts no other and answers that one. Later calls calculate the bills "
+        "of that date anew; a charge that is on a bill is billed no second time.",
     ),
     Operation(
         "list_audit", GET, "/audit", ADMIN, audit_log.index, audit_log.EntryPage,
