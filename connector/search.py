@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from connector import inbox, transfers
 from connector.balances import requests
+from connector.errors import ConnectorError
 from connector.models import (
     Account,
     AccountPlan,
@@ -48,6 +49,16 @@ def find(db: Session, connections: Collection[str], text: str) -> list[Hit]:
     for hit in _found(db, connections, text):
         hits.setdefault((hit.kind, hit.connection, hit.id), hit)
     return list(hits.values())[:MOST]
+
+
+def customer(db: Session, connection: str, text: str) -> str:
+    """The customer that the id leads to, or the id itself where it leads to none; ConnectorError where it is not just one."""
+    found = [one.id for one in find(db, [connection], text) if one.kind == "customer"]
+    if text in found:
+        return text
+    if len(found) > 1:
+        raise ConnectorError(f"{text} leads to several customers: {', '.join(found)}")
+    return found[0] if found else text
 
 
 def as_json(hit: Hit) -> dict[str, str]:

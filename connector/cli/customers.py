@@ -62,15 +62,10 @@ def show_customer(id: str, connection: str) -> Any:
 
 
 def _meant(services: Services, connection: str, id: str) -> str:
-    """The customer that the id leads to; raises ConnectorError when it is none, or not just one."""
+    """The customer that the id leads to; raises ConnectorError when it is not just one."""
     services.connection(connection)
     with services.reading() as db:
-        found = [one.id for one in search.find(db, [connection], id) if one.kind == "customer"]
-    if id in found:
-        return id
-    if len(found) > 1:
-        raise ConnectorError(f"{id} leads to several customers: {', '.join(found)}")
-    return found[0] if found else id
+        return search.customer(db, connection, id)
 
 
 def _text(one: CustomerOverview) -> list[Any]:

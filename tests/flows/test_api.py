@@ -15,8 +15,9 @@ from sqlalchemy import select, text
 
 from connector import pauses, tokens
 from connector.access import ADMIN, OPERATOR, ROLES, VIEWER
+from connector.alerts import watching
 from connector.cli import main
-from connector.models import ApiToken, AuditEntry, BalanceRequest
+from connector.models import ApiToken, AuditEntry, BalanceRequest, QuarantinedBody
 from connector.services import Services
 from connector.throttle import Limit
 from connector.web.api.document import openapi
@@ -48,7 +49,7 @@ def entries(services: Services, action: str) -> list[AuditEntry]:
 def address(operation: Operation) -> str:
     """The address of an operation, about `default` and otherwise about what is not there."""
     path = operation.path.replace("{connection}", "default")
-    path = re.sub(r"\{(bill|balance)_id\}", NOBODY, path)
+    path = re.sub(r"\{(bill|balance|job)_id\}", NOBODY, path)
     return re.sub(r"\{[^}]+\}", "999", path)
 
 
@@ -395,6 +396,42 @@ def test_script_maps_the_price_and_what_waited_goes_on(world: World) -> None:
     assert UNMAPPED not in [one["external_id"] for one in script.get(path, limit=200)["mappings"]]
 
 
+def test_csv_says_what_it_comes_to_and_its_faults_by_line_and_sets_up_what_waited(world: World) -> None:
+    sync_id = without_price(world)
+    script, path = Script(world.services, OPERATOR), "/connections/default/mappings"
+    [price] = [one for one in script.get(f"{path}/unmapped")["item_prices"] if one["syncs"]]
+    assert (price["item_price_id"], price["syncs"], price["subscriptions"]) == (UNMAPPED, [sync_id], ["sub-1"])
+    assert script.get(f"{path}/unmapped", sync=sync_id)["subscriptions_waiting"] == 1
+    before = script.get(f"{path}/export")["csv"]
+    row = f"Plan,{world.ids['beta']},ItemPrice,{UNMAPPED},,,,\n"
+    for wrong, where in (
+        (f"Plan,,ItemPrice,{UNMAPPED},,,,\n", "body.csv.{}.m3ter_id"),
+        (f"Plan,{NOBODY},ItemPrice,{UNMAPPED},,,,\n", "body.csv.{}"),
+    ):
+        refused = script.post(f"{path}/import", 422, csv=before + wrong)
+        [fault] = refused["faults"]
+        assert fault["where"].startswith(where.format(before.count("\n") + 1)), fault
+    shown = script.post(f"{path}/import", csv=before + row, dry_run=True)
+    assert [(one["what"], one["line"]) for one in shown["changes"]] == [("add", before.count("\n") + 1)]
+    assert (shown["goes_on"], shown["woken"], shown["money_freed"]) == ({"subscription": 1}, [], {})
+    assert script.get(f"{path}/export")["csv"] == before
+    assert script.post(f"{path}/import", csv=before + row)["woken"] == [sync_id]
+    again = script.post(f"{path}/import", csv=before + row)
+    assert (again["changes"], again["woken"]) == ([], [])
+    world.work()
+    assert len(world.plans()) == 1
+    assert script.post(f"{path}/import", 422, csv=before, remove_rest=True)["faults"][0]["where"] == "body.reason"
+    other = row.replace(world.ids["beta"], world.ids["pro"])
+    assert len(script.post(f"{path}/import", csv=before + other, dry_run=True)["against"]) == 1
+    assert "--rewrite" in script.post(f"{path}/import", 422, csv=before + other)["detail"]
+    shown = script.post(f"{path}/import", csv=before, remove_rest=True, dry_run=True)
+    assert [one["what"] for one in shown["changes"]] == ["remove"]
+    script.post(f"{path}/import", csv=before, remove_rest=True, reason="not ours")
+    assert script.get(f"{path}/export")["csv"] == before
+    [entry] = entries(world.services, "mappings remove")
+    assert (entry.actor, entry.detail["reason"]) == ("api:the-operator", "not ours")
+
+
 def test_retry_of_one_and_of_all_of_a_cause_runs_each_once(world: World, script: Script) -> None:
     first = without_price(world)
     world.sign_up("beta", "sub-2", items=(UNMAPPED,))
@@ -443,6 +480,69 @@ def test_connection_is_paused_and_goes_on_as_often_as_it_is_said(world: World, s
         assert script.post(f"{one}/resume-money", reason="compared")["pauses"] == []
     assert len(entries(world.services, "connections resume")) == 2
     assert script.post("/connections/nowhere/pause", 404, what="all", reason="x")["status"] == 404
+
+
+def test_any_id_leads_to_the_customer_and_to_what_belongs_to_it(world: World, script: Script) -> None:
+    sync_id = without_price(world)
+    account = world.m3ter.account_by_code("acme")["id"]
+    found = script.get("/search", id="sub-1")["hits"]
+    assert {"kind": "customer", "connection": "default", "id": "acme", "says": "subscription"} in found
+    assert script.get("/search", id="nothing")["hits"] == []
+    one = "/connections/default"
+    assert script.get(f"{one}/customer", id=account) == (shown := script.get(f"{one}/customer", id="acme"))
+    assert (shown["account_id"], shown["state"]) == (account, "parked")
+    assert [line["sync"] for line in shown["subscriptions"]] == [sync_id]
+    assert "example.test" not in json.dumps(shown)
+    assert script.call("GET", f"{one}/customer?id=nobody").status_code == 404
+    [listed] = script.get(f"{one}/customers", state="parked")["customers"]
+    assert (listed["customer_id"], listed["account_code"]) == ("acme", "acme")
+    assert script.get(f"{one}/customers", state="waiting")["customers"] == []
+
+
+def test_alert_is_listed_muted_for_a_reason_and_heard_of_again(world: World) -> None:
+    without_price(world)
+    watching.look(world.services)
+    script, key = Script(world.services, OPERATOR), "parked:default:subscription:unmapped_item_price"
+    [alert] = [one for one in script.get("/alerts")["alerts"] if one["key"] == key]
+    assert (alert["count"], alert["muted_until"], alert["resolved_at"]) == (1, None, None)
+    until = script.post("/alerts/mute", key=key, hours=2, reason="moving house")["muted_until"]
+    assert datetime.fromisoformat(until) == world.services.now() + timedelta(hours=2)
+    [alert] = [one for one in script.get("/alerts")["alerts"] if one["key"] == key]
+    assert (alert["muted_until"], alert["muted_for"]) == (until, "moving house")
+    assert "no alert's key" in script.post("/alerts/mute", 422, key="parked", hours=2, reason="x")["detail"]
+    assert script.post("/alerts/unmute", key=key)["muted_until"] is None
+    assert "not muted" in script.post("/alerts/unmute", 422, key=key)["detail"]
+    assert [one.actor for one in entries(world.services, "alerts mute")] == ["api:the-operator"]
+
+
+def test_deliveries_and_events_that_nobody_can_use_are_put_away_for_a_reason(world: World) -> None:
+    script = Script(world.services, OPERATOR)
+    world.post("/webhooks/chargebee", b'{"id": "ev-1", "email": "a@example.test"')
+    [found] = script.get("/quarantine")["deliveries"]
+    assert (found["source"], found["bytes"], "not JSON" in found["reason"]) == ("chargebee", 40, True)
+    assert "example.test" not in json.dumps(found)
+    path = f"/quarantine/{found['id']}"
+    assert "still cannot" in script.post(f"{path}/readmit", 409)["detail"]
+    assert script.post(f"{path}/dismiss", reason="a probe")["dismissed"] == found["id"]
+    script.post(f"{path}/dismiss", 404, reason="a probe")
+    assert script.get("/quarantine")["deliveries"] == []
+    [entry] = entries(world.services, "events dismiss")
+    assert (entry.actor, entry.detail["reason"]) == ("api:the-operator", "a probe")
+    event = {
+        "id": "ev-2", "event_type": "customer_created", "api_version": "v2", "occurred_at": 1767225600,
+        "content": {"nothing": {"id": "x"}},
+    }  # fmt: skip
+    with world.services.transaction() as db:
+        lost = {"connection": "default", "source": "chargebee", "received_at": START, "reason": "an older version"}
+        db.add(QuarantinedBody(**lost, body=json.dumps(event).encode()))
+    [found] = script.get("/quarantine")["deliveries"]
+    assert script.post(f"/quarantine/{found['id']}/readmit")["event_id"] == "ev-2"
+    script.post(f"/quarantine/{found['id']}/readmit", 404)
+    world.work()
+    [event] = script.get("/events", status="failed")["events"]
+    closed = script.post(f"/events/{event['id']}/close", reason="a test")
+    assert (closed["status"], closed["reason"]) == ("ignored", "closed by api:the-operator: a test")
+    assert "not failed" in script.post(f"/events/{event['id']}/close", 409, reason="a test")["detail"]
 
 
 # Money
@@ -613,6 +713,67 @@ def test_what_never_reached_m3ter_is_withdrawn_and_what_did_is_not(desk: Desk) -
     desk.world.work()
     late = desk.script.post(path.replace(str(asked["id"]), str(made["id"])), 409, reason="too late")
     assert "done" in late["detail"]
+
+
+def test_schedules_are_shown_with_what_they_would_make_asked_for_and_listed(desk: Desk) -> None:
+    until = {"end": "2026-04-01T00:00:00Z", "start": "2026-02-01T00:00:00Z"}
+    credit = {"amount": "50.00", "description": "Monthly credit", "reference": "m-1", **until}
+    path = f"{desk.here}/transaction-schedules"
+    shown = desk.script.post(path, 409, **credit)["preview"]
+    assert [one["amount"] for one in shown["would_make"]["rows"]] == ["50.00", "50.00"]
+    assert desk.requests() == []
+    answers = [desk.script.call("POST", path, credit | {"seen": shown["seen"]}) for _ in range(2)]
+    assert [one.status_code for one in answers] == [201, 200]
+    fee = {"amount": "9.50", "currency": "USD", "description": "Monthly fee", "reference": "m-2", **until}
+    assert desk.ask(f"{desk.here}/charge-schedules", **fee, in_arrears=True).status_code == 201
+    debit = desk.script.post(path, 422, **credit | {"amount": "-1", "reference": "m-3"})
+    assert "debits" in debit["detail"]
+    desk.world.work()
+    listed = desk.script.get(f"{desk.here}/schedules")["schedules"]
+    assert [(one["kind"], one["code"], one["amount"], one["in_advance"]) for one in listed] == [
+        ("transaction_schedule", "m-1", "50.00", None), ("charge_schedule", "m-2", "9.50", False),
+    ]  # fmt: skip
+
+
+def test_balance_is_watched_on_terms_that_can_be_and_no_more(desk: Desk) -> None:
+    path, terms = f"{desk.here}/watch", {"threshold": "10", "credit": "50.00", "free": True}
+    assert "needs a cap" in desk.script.post(path, 422, **terms)["detail"]
+    assert desk.script.post(path, **terms, cap_number=2, dry_run=True)["terms"]["credit"] == "50.00"
+    listed = "/connections/default/watches"
+    assert desk.script.get(listed)["watches"] == []
+    for _ in range(2):
+        desk.script.post(path, **terms, cap_number=2)
+    [watch] = desk.script.get(listed)["watches"]
+    assert (watch["balance_id"], watch["cap_number"], watch["made_by"]) == (desk.balance, 2, "api:the-operator")
+    assert desk.script.get(listed, state="low")["watches"] == []
+    assert desk.script.post(f"{path}/remove", reason="over")["balance_id"] == desk.balance
+    desk.script.post(f"{path}/remove", 404, reason="over")
+    assert desk.script.get(listed)["watches"] == []
+    [entry] = entries(desk.world.services, "balances watches remove")
+    assert entry.detail["reason"] == "over"
+
+
+def test_bill_job_is_shown_started_once_and_followed_to_its_bill(desk: Desk) -> None:
+    path = "/connections/default/bill-jobs"
+    assert "which accounts" in desk.script.post(path, 422)["detail"]
+    assert "nothing to do" in desk.script.post(path, 422, due=True)["detail"]
+    fee = {"name": "Onboarding", "currency": "USD", "amount": "12.50", "end": "2026-02-01T00:00:00Z"}
+    desk.ask(f"{desk.here}/charges", **fee, reference="fee-1")
+    desk.world.work()
+    shown = desk.script.post(path, 409, due=True)["preview"]
+    assert shown["accounts"] == [{"account_id": desk.account, "customer_id": "acme"}]
+    assert desk.script.get(path)["jobs"] == []
+    asked = {"accounts": ["acme"], "seen": shown["seen"]}
+    desk.world.m3ter.settings.bill_job_seconds = 60
+    [started] = desk.script.post(path, **asked)["jobs"]
+    assert desk.script.post(path, **asked)["jobs"] == [started]
+    assert not desk.script.get(f"{path}/{started['id']}")["ended"]
+    desk.world.wait(days=1)
+    job = desk.script.get(f"{path}/{started['id']}")
+    assert job["ended"]
+    [line] = job["results"][0]["bills"][0]["lines"]
+    assert (line["subtotal"], line["currency"], job["results"][0]["unbilled_charges"]) == ("12.50", "USD", [])
+    assert desk.script.call("GET", f"{path}/{NOBODY}").status_code == 404
 
 
 # The document

@@ -13,7 +13,7 @@ from hashlib import sha256
 from typing import Any, Literal
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 from connector import actions
 from connector.balances import asking, drafts, drift, held, lookup, requests, top_ups, typed
@@ -364,7 +364,7 @@ class Times:
 
 def top_up(here: Here, connection: str, balance_id: UUID, body: TopUpBody) -> Created | AskedFor:
     """Ask for credit and the charge that pays for it, as a pair."""
-    own = _own(here, body)
+    own = own_reference(here, body)
     given = {name for name, value in body.model_dump().items() if value}
     top_ups.must_fit(
         given, recurs=False, called=lambda name: f"`{name}`", once="a single top-up", again="one that recurs"
@@ -373,7 +373,7 @@ def top_up(here: Here, connection: str, balance_id: UUID, body: TopUpBody) -> Cr
     top_ups.must_be_worth(credit, price)
     on, times = here.balance(connection, balance_id), Times(here, connection, own)
     pair = top_ups.ad_hoc(
-        on, reference=own, credit=credit, price=price, type_id=_type(here, connection, body.type),
+        on, reference=own, credit=credit, price=price, type_id=type_id(here, connection, body.type),
         applied=times.moment(body.applied, TRANSACTION, "appliedDate", max(times.begins(), on.start)),
         bill_date=times.day(body.bill_date, CHARGE, "billDate"), description=body.description,
         product_id=_id(body.product_id),
@@ -391,12 +391,12 @@ def _price(body: TopUpBody) -> Price | None:
 
 def transaction(here: Here, connection: str, balance_id: UUID, body: TransactionBody) -> Created | AskedFor:
     """Ask for a credit or debit."""
-    own = _own(here, body)
+    own = own_reference(here, body)
     on = here.balance(connection, balance_id)
     draft = drafts.transaction(
         balance_id=on.id, reference=own, amount=typed.amount(body.amount, "`amount`"),
-        type_id=_type(here, connection, body.type), description=body.description, applied=body.applied,
-        occurred=body.occurred, paid=_amount(body.paid, "`paid`"), currency_paid=body.currency_paid,
+        type_id=type_id(here, connection, body.type), description=body.description, applied=body.applied,
+        occurred=body.occurred, paid=amount_of(body.paid, "`paid`"), currency_paid=body.currency_paid,
     )  # fmt: skip
     return _one(here, connection, draft, on, body.seen)
 
@@ -415,12 +415,12 @@ def account_charge(here: Here, connection: str, body: AccountChargeBody) -> Crea
 def _charge(
     here: Here, connection: str, on: Balance | None, account_id: str | None, body: ChargeBody
 ) -> Created | AskedFor:
-    own = _own(here, body)
+    own = own_reference(here, body)
     times = Times(here, connection, own)
     draft = drafts.charge(
         account_id=account_id, balance_id=on.id if on else None, code=own, name=body.name, currency=body.currency,
-        amount=_amount(body.amount, "`amount`"), units=_amount(body.units, "`units`"),
-        unit_price=_amount(body.unit_price, "`unit_price`"),
+        amount=amount_of(body.amount, "`amount`"), units=amount_of(body.units, "`units`"),
+        unit_price=amount_of(body.unit_price, "`unit_price`"),
         start=times.moment(body.start, CHARGE, "servicePeriodStartDate", times.begins()),
         end=body.end or (on.end if on else None), bill_date=times.day(body.bill_date, CHARGE, "billDate"),
         description=body.description, notes=body.notes, product_id=_id(body.product_id),
@@ -429,7 +429,8 @@ def _charge(
     return _one(here, connection, draft, on, body.seen)
 
 
-def _amount(text: str | None, what: str) -> Decimal | None:
+def amount_of(text: str | None, what: str) -> Decimal | None:
+    """The amount, where one is given; BadInput for what is none."""
     return None if text is None else typed.amount(text, what)
 
 
@@ -437,11 +438,12 @@ def _id(given: UUID | None) -> str | None:
     return None if given is None else str(given)
 
 
-def _type(here: Here, connection: str, named: str | None) -> str:
+def type_id(here: Here, connection: str, named: str | None) -> str:
+    """The id of the transaction type that is named, or of the only one."""
     return lookup.transaction_type(here.services, connection, named).id
 
 
-def _own(here: Here, body: AskBody) -> str:
+def own_reference(here: Here, body: AskBody) -> str:
     """The reference: given, or the Idempotency-Key."""
     if body.reference and here.key and body.reference != here.key:
         fault = Fault(where="header.Idempotency-Key", text="It is another than the `reference`: leave one of them out.")
@@ -454,12 +456,24 @@ def _own(here: Here, body: AskBody) -> str:
 
 
 def _one(here: Here, connection: str, draft: Draft, on: Balance | None, seen: str | None) -> Created | AskedFor:
-    complete = asking.placed(here.services, connection, draft, on)
+    return ask_one(here, connection, asking.placed(here.services, connection, draft, on), seen)
+
+
+def ask_one(
+    here: Here,
+    connection: str,
+    complete: Draft,
+    seen: str | None,
+    shown: Callable[[AskPreview], BaseModel] | None = None,
+) -> Created | AskedFor:
+    """The request that a placed draft becomes, once it has been seen; `shown` says what else there is to see before."""
     ask = lambda: [asking.ask(here.services, connection, complete, who=here.who)]  # noqa: E731 - one line says it
-    return _asked(here, connection, Plan([complete], ask), seen)
+    return _asked(here, connection, Plan([complete], ask), seen, shown)
 
 
-def _asked(here: Here, connection: str, plan: Plan, seen: str | None) -> Created | AskedFor:
+def _asked(
+    here: Here, connection: str, plan: Plan, seen: str | None, shown: Callable[[AskPreview], BaseModel] | None = None
+) -> Created | AskedFor:
     """The request, once that has been seen which it makes; a problem that shows it before."""
     sends = asking.would_send(here.services, connection, plan.drafts)
     preview = AskPreview(
@@ -474,7 +488,7 @@ def _asked(here: Here, connection: str, plan: Plan, seen: str | None) -> Created
         seen=sha256(repr([(one.path, sorted(one.body.items())) for one in sends]).encode()).hexdigest(),
     )  # fmt: skip
     if seen != preview.seen:
-        raise problems.changed(preview, seen)
+        raise problems.changed(shown(preview) if shown else preview, seen)
     asked = plan.ask()
     actions.queue(here.services, [one.sync_id for one in asked])
     answer = AskedFor(is_new=any(one.is_new for one in asked), requests=[_request(one.request) for one in asked])

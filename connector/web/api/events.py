@@ -11,7 +11,7 @@ from connector.models import InboxEvent
 from connector.redaction import redacted
 from connector.web.api import problems
 from connector.web.api.here import Here
-from connector.web.api.shapes import OneOf, Page, Paged, Shape, Text, page
+from connector.web.api.shapes import SAID, Body, OneOf, Page, Paged, Shape, Text, page
 from connector.web.api.syncs import SyncShape
 
 Source = Annotated[str, OneOf(inbox.SOURCES)]
@@ -52,6 +52,14 @@ class Replayed(Shape):
 
     replayed: bool
     event: EventShape
+
+
+class CloseBody(Body):
+    """Why nobody need act on it."""
+
+    reason: str = Field(
+        min_length=1, max_length=300, pattern=SAID, description="Kept on the event and in the audit log."
+    )
 
 
 class EventsQuery(Paged):
@@ -118,3 +126,10 @@ def replay(here: Here, event_id: int) -> Replayed:
     row = _look_up(here, event_id)
     replayed = actions.replay(here.services, row.connection, [row.id], here.who)
     return Replayed(replayed=bool(replayed), event=EventShape.model_validate(_look_up(here, event_id)))
+
+
+def close(here: Here, event_id: int, body: CloseBody) -> EventShape:
+    """Note on a failed event why nobody need act on it: it counts as ignored from then on."""
+    row = _look_up(here, event_id)
+    actions.close_event(here.services, row.connection, row.id, body.reason, here.who)
+    return EventShape.model_validate(_look_up(here, event_id))

@@ -11,7 +11,21 @@ from typing import Any
 from pydantic import BaseModel
 
 from connector.access import ADMIN, OPERATOR, VIEWER
-from connector.web.api import audit_log, balances, bills, connections, events, mappings, syncs
+from connector.web.api import (
+    alerts,
+    audit_log,
+    balances,
+    bill_jobs,
+    bills,
+    connections,
+    customers,
+    events,
+    mappings,
+    quarantine,
+    schedules,
+    syncs,
+    watches,
+)
 from connector.web.api.here import Created
 from connector.web.api.shapes import Body, Query
 
@@ -21,7 +35,9 @@ PARAMETERS: dict[str, tuple[str, dict[str, Any], str]] = {
     "sync_id": ("row", {"type": "integer", "minimum": 1, "maximum": 2**63 - 1}, "A sync's number."),
     "event_id": ("row", {"type": "integer", "minimum": 1, "maximum": 2**63 - 1}, "An event's number in the inbox."),
     "request_id": ("row", {"type": "integer", "minimum": 1, "maximum": 2**63 - 1}, "A balance request's number."),
+    "delivery_id": ("row", {"type": "integer", "minimum": 1, "maximum": 2**63 - 1}, "A delivery's number in quarantine."),
     "bill_id": ("uuid", {"type": "string", "format": "uuid"}, "A m3ter bill's id."),
+    "job_id": ("uuid", {"type": "string", "format": "uuid"}, "A m3ter bill job's id."),
     "balance_id": ("uuid", {"type": "string", "format": "uuid"}, "A m3ter balance's id."),
 }  # fmt: skip
 
@@ -68,6 +84,7 @@ BILL = f"{ONE}/bills/{{bill_id}}"
 BALANCE = f"{ONE}/balances/{{balance_id}}"
 REQUEST = f"{ONE}/balance-requests/{{request_id}}"
 SAME = "The second call changes nothing and answers the same."
+GONE = "The second call finds no such delivery, changes nothing, and is answered with 404."
 UNSEEN = (
     "What was shown has been done by then: the second call changes nothing, and is answered with 409 and what is left."
 )
@@ -128,6 +145,50 @@ OPERATIONS = (
         "calls dispatch it again, which changes only what differs.",
     ),
     Operation(
+        "close_event", POST, "/events/{event_id}/close", OPERATOR, events.close, events.EventShape,
+        "Note on a failed event why nobody need act on it", body=events.CloseBody,
+        repeat="The second call finds no failed event, changes nothing, and is answered with 409.",
+    ),
+    Operation(
+        "list_quarantine", GET, "/quarantine", VIEWER, quarantine.index, quarantine.QuarantinePage,
+        "Deliveries that could not become an event, the newest first", query=quarantine.QuarantineQuery,
+    ),
+    Operation(
+        "readmit_delivery", POST, "/quarantine/{delivery_id}/readmit", OPERATOR, quarantine.readmit,
+        quarantine.Readmitted, "Take a delivery in as the event that it is after all", repeat=GONE,
+    ),
+    Operation(
+        "dismiss_delivery", POST, "/quarantine/{delivery_id}/dismiss", OPERATOR, quarantine.dismiss,
+        quarantine.Dismissed, "Take a delivery out of quarantine for good", body=quarantine.DismissBody, repeat=GONE,
+    ),
+    Operation(
+        "list_alerts", GET, "/alerts", VIEWER, alerts.index, alerts.Alerts,
+        "What people are told of, the most severe first, and what is over", query=alerts.AlertsQuery,
+    ),
+    Operation(
+        "mute_alert", POST, "/alerts/mute", OPERATOR, alerts.mute, alerts.Muted,
+        "Say nothing of an alert for a while", body=alerts.MuteBody,
+        repeat="The second call mutes it for so many hours from then on, in place of the first.",
+    ),
+    Operation(
+        "unmute_alert", POST, "/alerts/unmute", OPERATOR, alerts.unmute, alerts.Muted,
+        "Say again what is to be said of an alert", body=alerts.UnmuteBody,
+        repeat="The second call finds nothing muted, changes nothing, and is answered with 422.",
+    ),
+    Operation(
+        "search", GET, "/search", VIEWER, customers.find, customers.Hits,
+        "What has this id, of either system, in all connections", query=customers.FindQuery,
+    ),
+    Operation(
+        "list_customers", GET, f"{ONE}/customers", VIEWER, customers.index, customers.CustomerPage,
+        "The customers that have an account in m3ter, or one that is being made, the newest first",
+        query=customers.CustomersQuery,
+    ),
+    Operation(
+        "get_customer", GET, f"{ONE}/customer", VIEWER, customers.show, customers.CustomerShape,
+        "A customer whole, by any id of either system", query=customers.FindQuery,
+    ),
+    Operation(
         "list_connections", GET, "/connections", VIEWER, connections.index, connections.Connections,
         "All connections with their pauses and how far their lists have been read",
     ),
@@ -177,6 +238,19 @@ OPERATIONS = (
         repeat="The second call finds no such mapping, changes nothing, and is answered with 422.",
     ),
     Operation(
+        "list_unmapped", GET, f"{ONE}/mappings/unmapped", VIEWER, mappings.open_ones, mappings.UnmappedShape,
+        "What is not mapped yet, with the subscriptions and the money that wait for it", query=mappings.UnmappedQuery,
+    ),
+    Operation(
+        "export_mappings", GET, f"{ONE}/mappings/export", VIEWER, mappings.export, mappings.CsvShape,
+        "The mappings that people set up, as CSV",
+    ),
+    Operation(
+        "import_mappings", POST, f"{ONE}/mappings/import", OPERATOR, mappings.take_in, mappings.Imported,
+        "Set up the mappings of a CSV, all or none, or say what that would come to", body=mappings.ImportBody,
+        repeat="The second call finds everything as the CSV says, and changes nothing.",
+    ),
+    Operation(
         "list_balances", GET, f"{ONE}/balances", VIEWER, balances.index, balances.Balances, "An account's balances",
         query=balances.BalancesQuery,
     ),
@@ -204,6 +278,20 @@ OPERATIONS = (
         repeat=ONCE, takes_key=True,
     ),
     Operation(
+        "list_schedules", GET, f"{BALANCE}/schedules", VIEWER, schedules.index, schedules.Schedules,
+        "A balance's schedules of transactions and of charges, also those that have ended",
+    ),
+    Operation(
+        "ask_transaction_schedule", POST, f"{BALANCE}/transaction-schedules", OPERATOR, schedules.of_transactions,
+        balances.AskedFor, "Ask for credits that recur", body=schedules.TransactionScheduleBody,
+        preview=schedules.SchedulePreview, repeat=ONCE, takes_key=True,
+    ),
+    Operation(
+        "ask_charge_schedule", POST, f"{BALANCE}/charge-schedules", OPERATOR, schedules.of_charges, balances.AskedFor,
+        "Ask for charges that recur", body=schedules.ChargeScheduleBody, preview=schedules.SchedulePreview,
+        repeat=ONCE, takes_key=True,
+    ),
+    Operation(
         "list_balance_requests", GET, f"{ONE}/balance-requests", VIEWER, balances.requests_index, balances.RequestPage,
         "What was asked of Balance Billing, the newest first", query=balances.RequestsQuery,
     ),
@@ -214,6 +302,34 @@ OPERATIONS = (
     Operation(
         "withdraw_balance_request", POST, f"{REQUEST}/withdraw", OPERATOR, balances.withdraw, balances.RequestDetail,
         "Take back what has never reached m3ter", body=balances.WithdrawBody, repeat=SAME,
+    ),
+    Operation(
+        "list_watches", GET, f"{ONE}/watches", VIEWER, watches.index, watches.Watches,
+        "Balances that are watched, the longest low first", query=watches.WatchesQuery,
+    ),
+    Operation(
+        "set_watch", POST, f"{BALANCE}/watch", OPERATOR, watches.put, watches.WatchSet,
+        "Watch a balance, to tell or to top it up when it runs low", body=watches.WatchBody, repeat=SAME,
+    ),
+    Operation(
+        "remove_watch", POST, f"{BALANCE}/watch/remove", OPERATOR, watches.remove, watches.Unwatched,
+        "Watch a balance no more", body=watches.UnwatchBody,
+        repeat="The second call finds no such watch, changes nothing, and is answered with 404.",
+    ),
+    Operation(
+        "list_bill_jobs", GET, f"{ONE}/bill-jobs", VIEWER, bill_jobs.index, bill_jobs.Jobs,
+        "The newest bill jobs, whoever started them", query=bill_jobs.JobsQuery,
+    ),
+    Operation(
+        "get_bill_job", GET, f"{ONE}/bill-jobs/{{job_id}}", VIEWER, bill_jobs.show, bill_jobs.JobDetail,
+        "How far a bill job is, and what it has billed",
+    ),
+    Operation(
+        "start_bill_job", POST, f"{ONE}/bill-jobs", OPERATOR, bill_jobs.run, bill_jobs.Started,
+        "Bill the charges of accounts for a date, as that was shown", body=bill_jobs.JobBody,
+        preview=bill_jobs.JobPreview,
+        repeat="While a job still runs, the second call starts no other and answers that one. Later calls calculate the bills "
+        "of that date anew; a charge that is on a bill is billed no second time.",
     ),
     Operation(
         "list_audit", GET, "/audit", ADMIN, audit_log.index, audit_log.EntryPage,

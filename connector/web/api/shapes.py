@@ -23,7 +23,7 @@ REFERENCE = r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,79}$"
 YEARS = 1970, 2999
 
 
-def _digits(value: Any) -> Any:
+def digits(value: Any) -> Any:
     """Numbers in an address are written in digits and nothing else."""
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20:
         return int(value)
@@ -90,8 +90,8 @@ class Query(BaseModel):
 class Paged(Query):
     """A list is read a page at a time, the newest first: `before` is the `next` of the page before."""
 
-    before: Annotated[int, Field(ge=1, le=MAX_ROW), BeforeValidator(_digits)] | None = None
-    limit: Annotated[int, Field(ge=1, le=MAX_PAGE), BeforeValidator(_digits)] = PAGE
+    before: Annotated[int, Field(ge=1, le=MAX_ROW), BeforeValidator(digits)] | None = None
+    limit: Annotated[int, Field(ge=1, le=MAX_PAGE), BeforeValidator(digits)] = PAGE
 
 
 class Page(Shape):

@@ -1,0 +1,168 @@
+"""Customers: those that are mapped, one whole, and what any id of either system belongs to. No provider is asked."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from connector import search as ids
+from connector.customer_overview import overview, states
+from connector.web.api.here import Here
+from connector.web.api.problems import not_found
+from connector.web.api.shapes import OneOf, Page, Paged, Query, Shape, Text, page
+from connector.web.api.syncs import SyncShape
+
+State = Annotated[str, OneOf(states.FILTERS)]
+Kind = Literal["customer", "bill", "balance", "balance_request", "sync", "event"]
+
+
+class HitShape(Shape):
+    """Something that has this id or belongs to it; `says` is in what way it was found."""
+
+    kind: Kind
+    connection: str
+    id: str
+    says: str
+
+
+class Hits(Shape):
+    """All that the id leads to, customers first."""
+
+    hits: list[HitShape]
+
+
+class FindQuery(Query):
+    """Which id."""
+
+    id: Text = Field(description="Any id of either system.")
+
+
+class CustomerLineShape(Shape):
+    """A customer with an account in m3ter, or with one that is being made."""
+
+    customer_id: str
+    state: str
+    account_id: str | None
+    account_code: str
+
+
+class CustomerPage(Page):
+    """Customers, the newest first."""
+
+    customers: list[CustomerLineShape]
+
+
+class CustomersQuery(Paged):
+    """Which customers."""
+
+    state: State | None = Field(None, description="Only those of which something stands like this.")
+
+
+class SubscriptionLineShape(Shape):
+    """A subscription of the customer as it was seen last, and its newest sync."""
+
+    subscription_id: str
+    status: str | None
+    term_start: datetime | None
+    term_end: datetime | None
+    item_prices: list[str]
+    sync: int | None
+    sync_status: str | None
+
+
+class IntervalShape(Shape):
+    """An account plan, or an item on its subscription, from `start` until `end`, which is exclusive; null is open."""
+
+    subscription_id: str
+    item_price_id: str | None
+    what: str
+    plan: str | None
+    start: datetime
+    end: datetime | None
+    code: str | None
+    m3ter_id: str | None
+
+
+class CustomerBillShape(Shape):
+    """A bill of the customer."""
+
+    bill_id: str
+    billed_until: datetime | None
+    total: str | None
+    currency: str | None
+    pushed: str | None = Field(description="How far its newest snapshot is; null for what was never frozen.")
+    invoices: list[str]
+    sync: int | None
+    status: str | None
+
+
+class CustomerBalanceShape(Shape):
+    """A balance that is watched or was asked something of, as it was read last."""
+
+    balance_id: str
+    currency: str
+    held: str | None
+    threshold: str | None
+    watch: str | None
+    open_requests: int
+
+
+class CustomerEventShape(Shape):
+    """An event that opened one of the syncs."""
+
+    id: int
+    event_id: str
+    event_type: str
+    status: str
+
+
+class CustomerShape(Shape):
+    """A customer whole, from our own rows; names and addresses are left out."""
+
+    connection: str
+    customer_id: str
+    state: str
+    account_id: str | None
+    account_code: str | None
+    account_status: str | None
+    currency: str | None
+    parent_id: str | None
+    deleted: bool
+    unsettled: bool
+    seen_at: datetime | None
+    subscriptions: list[SubscriptionLineShape]
+    more_subscriptions: bool
+    timeline: list[IntervalShape]
+    billed_until: datetime | None
+    faults: list[str]
+    bills: list[CustomerBillShape]
+    balances: list[CustomerBalanceShape]
+    open_syncs: list[SyncShape]
+    latest_syncs: list[SyncShape]
+    events: list[CustomerEventShape]
+
+
+def find(here: Here, query: FindQuery) -> Hits:
+    """All of all connections that the id leads to."""
+    with here.services.reading() as db:
+        found = ids.find(db, list(here.services.connections), query.id)
+    return Hits(hits=[HitShape.model_validate(one) for one in found])
+
+
+def index(here: Here, connection: str, query: CustomersQuery) -> CustomerPage:
+    """A page of customers."""
+    here.connection(connection)
+    with here.services.reading() as db:
+        found = states.listed(db, connection, state=query.state, before=query.before, limit=query.limit + 1)
+    rows, older = page(found, query.limit)
+    return CustomerPage(customers=[CustomerLineShape.model_validate(one) for one in rows], next=older)
+
+
+def show(here: Here, connection: str, query: FindQuery) -> CustomerShape:
+    """The customer that the id leads to; a problem where that is none, or several."""
+    here.connection(connection)
+    with here.services.reading() as db:
+        customer_id = ids.customer(db, connection, query.id)
+        if not overview.is_known(db, connection, customer_id):
+            raise not_found("customer that this id leads to")
+    return CustomerShape.model_validate(overview.as_json(overview.of_customer(here.services, connection, customer_id)))
