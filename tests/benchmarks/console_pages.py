@@ -155,7 +155,11 @@ FILLINGS = (
         "status": "'done'", "sends": "1", "chargebee_line_id": "'li_' || n",
     }),
     Filling("receipts", 0.015, {
-        "connection": NAMED, "bill_id": "'subject-' || n", "snapshot_id": "n", "body": "'{}'",
+        "connection": NAMED, "bill_id": "'subject-' || n", "snapshot_id": "n",
+        "body": "json_build_object('bill_id', 'subject-' || n, 'bill_version', 1, 'account_id', 'account-' || n / 6, "
+                "'currency', 'USD', 'bill_total_exact', '12.5', 'bill_total', '12.50', 'invoice_total_added', '12.50', "
+                "'equal', true, 'invoices', json_build_array('draft_inv_' || n / 3), 'lines', '[]'::json, "
+                "'bill_sha256', lpad(n::text, 64, '0'), 'pushed_at', '2026-01-01T00:00:00+00:00', 'pushed_by', 'connector')",
         "sha256": "lpad(n::text, 64, '0')", "created_at": AT,
     }),
     Filling("balance_requests", 0.005, {
@@ -267,7 +271,8 @@ def parameters(rows: int, made: dict[str, str]) -> dict[str, list[str]]:
         "sync_id": ["3", str(int(rows * 0.1) // 2)],
         "inbox_id": ["3", str(rows // 2)],
         "request_id": ["100"],
-        "bill_id": ["subject-102"],
+        # One that is pushed, and one that waits.
+        "bill_id": ["subject-102", "subject-1607"],
         "customer_id": ["c-102"],
         "quarantine_id": ["1"],
         "user_id": [made["user"]],
