@@ -169,7 +169,8 @@ def _open(db: Session) -> dict[tuple[str, str], int]:
 
 
 def _counts(db: Session) -> dict[tuple[type[Sync] | type[InboxEvent], str], Count]:
-    wanted = [*((Sync, status) for status in CLOSED), *((InboxEvent, status) for status in NOT_DONE)]
+    wanted: list[tuple[type[Sync] | type[InboxEvent], str]] = [(Sync, status) for status in CLOSED]
+    wanted += [(InboxEvent, status) for status in NOT_DONE]
     numbers = db.execute(select(*(_number(table, status) for table, status in wanted))).one()
     return {key: Count(number) for key, number in zip(wanted, numbers, strict=True)}
 
