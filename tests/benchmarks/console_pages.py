@@ -174,6 +174,11 @@ FILLINGS = (
         "state": "CASE WHEN n % 5 = 0 THEN 'low' ELSE 'ok' END", "state_since": AT, "last_held": "'42'",
         "next_check_at": "now() + interval '1 hour'", "made_by": "'web:ada'", "made_at": AT,
     }),
+    Filling("audit", 0.1, {
+        "at": AT, "actor": "CASE WHEN n % 50000 = 7 THEN 'web:rare' ELSE 'web:ada' END",
+        "action": "CASE WHEN n < {of} * 0.01 AND n % 100 = 0 THEN 'mappings import' ELSE 'syncs retry' END",
+        "connection": NAMED, "subject": "'subscription subject-' || n", "detail": "'{{}}'",
+    }),
     Filling("quarantine", 0.0001, {
         "connection": NAMED, "source": "'chargebee'", "received_at": AT, "reason": "'the event has no id'", "body": "'{}'",
     }),
@@ -181,11 +186,6 @@ FILLINGS = (
         "key": "'parked:' || n", "condition": "'parked'", "connection": NAMED, "severity": "'warning'", "count": "1",
         "text": "'a sync is parked'", "next_step": "'Look at it.'", "page": "'/syncs'", "command": "'connector syncs list'",
         "opened_at": AT, "last_seen_at": AT, "resolved_at": f"CASE WHEN n < {{of}} - 20 THEN {AT} END", "returns": "0",
-    }),
-    Filling("audit", 0.1, {
-        "at": AT, "actor": "CASE WHEN n % 50000 = 7 THEN 'web:rare' ELSE 'web:ada' END",
-        "action": "CASE WHEN n < {of} * 0.01 AND n % 100 = 0 THEN 'mappings import' ELSE 'syncs retry' END",
-        "connection": NAMED, "subject": "'subscription subject-' || n", "detail": "'{{}}'",
     }),
 )  # fmt: skip
 SINCE_WHEN = {"hour": "7 days", "day": "180 days"}
@@ -212,7 +212,7 @@ def postgresql(folder: Path) -> Iterator[str]:
 def fill(engine: Engine, rows: int, balance: str) -> None:
     """Every table of FILLINGS, unless this database has just so many rows already."""
     with engine.connect() as connection:
-        # The last that is filled; and what the receiver's measuring left behind when it was stopped does not count.
+        # The last that is filled; what the pages or the receiver's measuring have left in other tables does not count.
         last = FILLINGS[-1]
         if connection.scalar(text(f"SELECT max(id) FROM {last.table}")) == int(rows * last.share):
             return
