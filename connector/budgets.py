@@ -95,9 +95,8 @@ def _budget(
     connection: str, provider: str, allowed: int, now: datetime, hours: list[dict[bytes, bytes]], wait: bytes | None
 ) -> Budget:
     def counted(minutes_ago: int, what: str = "") -> int:
-        at = now - timedelta(minutes=minutes_ago)
-        hour = hours[0] if _hour(at) == _hour(now) else hours[1]
-        return int(hour.get(f"{at:%M}{what}".encode(), 0))
+        minute = now.minute - minutes_ago
+        return int(hours[0 if minute >= 0 else 1].get(f"{minute % 60:02}{what}".encode(), 0))
 
     until = datetime.fromisoformat(wait.decode()) if wait else None
     return Budget(

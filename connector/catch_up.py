@@ -73,6 +73,11 @@ def lost_since(db: Session, connection: str) -> datetime | None:
     return _cursor(db, connection, LOST)
 
 
+def lost_by_connection(db: Session) -> dict[str, datetime]:
+    """`lost_since` of all connections of which events may have gone unread."""
+    return {one.connection: one.at for one in db.scalars(select(Cursor).where(Cursor.name == LOST))}
+
+
 def backfilled(db: Session, connection: str) -> bool:
     """Note that a backfill has brought what was lost; False when nothing was."""
     gone = delete(Cursor).where(Cursor.connection == connection, Cursor.name == LOST)

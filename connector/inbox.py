@@ -223,23 +223,36 @@ def listed(
     limit: int,
 ) -> list[InboxEvent]:
     """The newest events of these connections like this, without their bodies; older than row `before`."""
-    wanted: list[ColumnElement[bool]] = [InboxEvent.connection.in_(connections)]
-    wanted += [] if before is None else [InboxEvent.id < before]
-    # The index of ids begins with connection and source.
-    wanted += [InboxEvent.source.in_(SOURCES)] if event_id is not None and source is None else []
+    wanted = [] if before is None else [InboxEvent.id < before]
     wanted += [
         column == value
         for column, value in (
             # Written out: an index of some rows only is not found by a parameter.
             (InboxEvent.status, status and literal(status, literal_execute=True)),
             (InboxEvent.event_type, event_type),
-            (InboxEvent.source, source),
             (InboxEvent.event_id, event_id),
         )
         if value is not None
     ]
-    rows = select(InboxEvent).where(*wanted).order_by(InboxEvent.id.desc()).limit(limit)
-    return list(db.scalars(rows.options(defer(InboxEvent.body))))
+    found: list[InboxEvent] = []
+    for origin in _origins(connections, source, event_id):
+        rows = select(InboxEvent).where(*origin, *wanted).order_by(InboxEvent.id.desc()).limit(limit)
+        found += db.scalars(rows.options(defer(InboxEvent.body)))
+    return sorted(found, key=lambda row: -row.id)[:limit]
+
+
+def _origins(connections: Collection[str], source: str | None, event_id: str | None) -> list[list[ColumnElement[bool]]]:
+    """Where the events come from, in the conditions of one statement each.
+
+    The newest of one connection, or of one source, may be far back among millions of others' rows: those of each pair are
+    found by an index that begins with both. So is an event by its id; and all together are found in their order.
+    """
+    sources = SOURCES if source is None else (source,)
+    if event_id is not None:
+        return [[InboxEvent.connection.in_(connections), InboxEvent.source.in_(sources)]]
+    if source is None and len(connections) > 1:
+        return [[InboxEvent.connection.in_(connections)]]
+    return [[InboxEvent.connection == name, InboxEvent.source == one] for name in connections for one in sources]
 
 
 def look_up(db: Session, connection: str, inbox_id: int) -> InboxEvent:

@@ -61,11 +61,9 @@ class InboxEvent(Base):
         Index("ix_inbox_new", "id", sqlite_where=text("status = 'new'"), postgresql_where=text("status = 'new'")),
         # For those who look for what nobody acted on, among millions of rows that are done.
         Index("ix_inbox_left", "status", "id", sqlite_where=IS_LEFT, postgresql_where=IS_LEFT),
-        # For when something last came: of one silent connection among millions of others' rows too.
+        # The newest of a source: of one silent connection among millions of others' rows too.
         Index("ix_inbox_newest", "connection", "source", "id"),
-        # The newest of a type, or of a connection that has been silent for long.
         Index("ix_inbox_type", "event_type", "id"),
-        Index("ix_inbox_connection", "connection", "id"),
     )
 
     connection: Mapped[str]

@@ -8,7 +8,7 @@ from typing import Any
 
 import structlog
 from redis.exceptions import RedisError
-from sqlalchemy import and_, func, literal, not_, or_, select
+from sqlalchemy import ScalarSelect, and_, func, literal, not_, or_, select
 from sqlalchemy.orm import Session
 
 from connector import budgets, catch_up, database, jobs, leases, pauses, polls, tallies
@@ -106,25 +106,27 @@ def of_installation(services: Services, period: str = tallies.HOUR) -> Overview:
     queues = _queues(services, now)
     with services.reading() as db:
         last = polls.last(db)
+        paused, lost = pauses.by_connection(db), catch_up.lost_by_connection(db)
+        counts = _counts(db)
         ran = leases.last_held(db, leases.CLOCK, now)
         return Overview(
             version=version("chargebee-m3ter-connector"),
             open=_open(db),
-            closed={status: _count(db, Sync, status) for status in CLOSED},
+            closed={status: counts[Sync, status] for status in CLOSED},
             due_since=db.scalar(
                 select(func.min(Sync.next_attempt_at)).where(
                     IS_OPEN, Sync.status == "pending", Sync.next_attempt_at <= now, pauses.holds_none()
                 )
             ),
             troubles=_troubles(db, now),
-            events={status: _count(db, InboxEvent, status) for status in NOT_DONE},
+            events={status: counts[InboxEvent, status] for status in NOT_DONE},
             states=[
                 State(
                     connection=name,
-                    pauses=pauses.of_connection(db, name),
+                    pauses=paused.get(name, []),
                     events_polled=last.get((name, polls.EVENTS)),
                     bills_polled=last.get((name, polls.BILLS)),
-                    lost_since=catch_up.lost_since(db, name),
+                    lost_since=lost.get(name),
                 )
                 for name in services.connections
             ],
@@ -166,11 +168,18 @@ def _open(db: Session) -> dict[tuple[str, str], int]:
     return {(kind, status): number for kind, status, number in rows}
 
 
-def _count(db: Session, table: type[Sync] | type[InboxEvent], status: str) -> Count:
+def _counts(db: Session) -> dict[tuple[type[Sync] | type[InboxEvent], str], Count]:
+    wanted: list[tuple[type[Sync] | type[InboxEvent], str]] = [(Sync, status) for status in CLOSED]
+    wanted += [(InboxEvent, status) for status in NOT_DONE]
+    numbers = db.execute(select(*(_number(table, status) for table, status in wanted))).one()
+    return {key: Count(number) for key, number in zip(wanted, numbers, strict=True)}
+
+
+def _number(table: type[Sync] | type[InboxEvent], status: str) -> ScalarSelect[int]:
     # Written out: an index of some rows only is not found by a parameter.
     is_so = table.status == literal(status, literal_execute=True)
     some = select(table.id).where(is_so).limit(MOST).subquery()
-    return Count(db.scalar(select(func.count()).select_from(some)) or 0)
+    return select(func.count()).select_from(some).scalar_subquery()
 
 
 def _troubles(db: Session, now: datetime) -> list[Trouble]:

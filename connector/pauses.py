@@ -4,6 +4,7 @@ A pause is a row, so that every worker sees it. What it holds back is not tried 
 approved bills are read all the same, and wait.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 
@@ -62,6 +63,14 @@ def held_back(db: Session, connection: str, what: str) -> int:
 def of_connection(db: Session, connection: str) -> list[Pause]:
     """The connection's pauses, oldest first."""
     return list(db.scalars(select(Pause).where(Pause.connection == connection).order_by(Pause.id)))
+
+
+def by_connection(db: Session) -> dict[str, list[Pause]]:
+    """The pauses of all connections, of each the oldest first."""
+    found: dict[str, list[Pause]] = defaultdict(list)
+    for one in db.scalars(select(Pause).order_by(Pause.id)):
+        found[one.connection].append(one)
+    return dict(found)
 
 
 def holding(db: Session, sync: Sync) -> list[Pause]:

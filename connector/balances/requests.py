@@ -19,7 +19,7 @@ from connector.balances.drafts import (
     Draft,
     as_stored,
 )
-from connector.database import insert
+from connector.database import batches, insert
 from connector.errors import BadInput
 from connector.leases import Held
 from connector.models import BalanceRequest, Sync
@@ -275,6 +275,18 @@ def sync_of(db: Session, request: BalanceRequest) -> Sync | None:
     """The sync that makes it, the newest where there were several."""
     wanted = select(Sync).filter_by(connection=request.connection, kind=KIND, subject=str(request.id))
     return db.scalars(wanted.order_by(Sync.id.desc())).first()
+
+
+def syncs_of(db: Session, asked: Sequence[BalanceRequest]) -> dict[int, Sync]:
+    """`sync_of` of these requests of one connection, by the request's id."""
+    found: dict[int, Sync] = {}
+    for some in batches(asked):
+        subjects = {str(one.id) for one in some}
+        wanted = select(Sync).where(
+            Sync.connection == some[0].connection, Sync.kind == KIND, Sync.subject.in_(subjects)
+        )
+        found |= {int(sync.subject): sync for sync in db.scalars(wanted.order_by(Sync.id))}
+    return found
 
 
 def made_wish(request: BalanceRequest) -> str:

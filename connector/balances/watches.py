@@ -305,7 +305,7 @@ def keep_reading(db: Session, connection: str, balance_id: str, stands: Standing
 def last_reading(db: Session, connection: str, balance_id: str) -> BalanceReading | None:
     """What the balance held when somebody last looked."""
     rows = select(BalanceReading).filter_by(connection=connection, balance_id=balance_id)
-    return db.scalars(rows.order_by(BalanceReading.at.desc())).first()
+    return db.scalars(rows.order_by(BalanceReading.at.desc()).limit(1)).first()
 
 
 def as_json(watch: BalanceWatch) -> dict[str, Any]:

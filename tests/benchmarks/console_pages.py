@@ -31,8 +31,10 @@ from connector import database, embedded, inbox, services, settings
 from connector.access import ADMIN
 from connector.cli.database import upgrade_tables
 from connector.clients.http import recorded_calls
+from connector.customer_overview import states
 from connector.histogram import BEYOND
 from connector.models import Base
+from connector.remapping.listing import OWN, PEOPLES
 from connector.sandbox import Sandbox, serve
 from connector.services import Services
 from connector.web.console.routes import ROUTES, Route
@@ -45,7 +47,7 @@ ASKED = 20
 PATIENCE_SECONDS = 6
 CHUNK = 500_000
 RARE_TYPE = "payment_intent_created"
-INDEXES_OF_LISTS = ("ix_inbox_type", "ix_inbox_connection")
+INDEXES_OF_LISTS = ("ix_inbox_type", "ix_inbox_newest")
 
 TYPES = (
     "ARRAY['subscription_changed', 'invoice_generated', 'customer_changed', 'subscription_renewed', 'payment_succeeded', "
@@ -135,7 +137,7 @@ FILLINGS = (
     }),
     Filling("bills", 0.015, {
         "connection": NAMED, "bill_id": "'subject-' || n", "account_id": "'account-' || n / 6", "version": "1",
-        "billed_until": AT, "seen_at": AT,
+        "billed_until": AT, "currency": "'USD'", "total": "'12.5'", "seen_at": AT,
     }),
     Filling("bill_snapshots", 0.015, {
         "connection": NAMED, "bill_id": "'subject-' || n", "generation": "1", "account_id": "'account-' || n / 6",
@@ -153,7 +155,11 @@ FILLINGS = (
         "status": "'done'", "sends": "1", "chargebee_line_id": "'li_' || n",
     }),
     Filling("receipts", 0.015, {
-        "connection": NAMED, "bill_id": "'subject-' || n", "snapshot_id": "n", "body": "'{}'",
+        "connection": NAMED, "bill_id": "'subject-' || n", "snapshot_id": "n",
+        "body": "json_build_object('bill_id', 'subject-' || n, 'bill_version', 1, 'account_id', 'account-' || n / 6, "
+                "'currency', 'USD', 'bill_total_exact', '12.5', 'bill_total', '12.50', 'invoice_total_added', '12.50', "
+                "'equal', true, 'invoices', json_build_array('draft_inv_' || n / 3), 'lines', '[]'::json, "
+                "'bill_sha256', lpad(n::text, 64, '0'), 'pushed_at', '2026-01-01T00:00:00+00:00', 'pushed_by', 'connector')",
         "sha256": "lpad(n::text, 64, '0')", "created_at": AT,
     }),
     Filling("balance_requests", 0.005, {
@@ -172,6 +178,14 @@ FILLINGS = (
         "at": AT, "actor": "CASE WHEN n % 50000 = 7 THEN 'web:rare' ELSE 'web:ada' END",
         "action": "CASE WHEN n < {of} * 0.01 AND n % 100 = 0 THEN 'mappings import' ELSE 'syncs retry' END",
         "connection": NAMED, "subject": "'subscription subject-' || n", "detail": "'{{}}'",
+    }),
+    Filling("quarantine", 0.0001, {
+        "connection": NAMED, "source": "'chargebee'", "received_at": AT, "reason": "'the event has no id'", "body": "'{}'",
+    }),
+    Filling("alerts", 0.001, {
+        "key": "'parked:' || n", "condition": "'parked'", "connection": NAMED, "severity": "'warning'", "count": "1",
+        "text": "'a sync is parked'", "next_step": "'Look at it.'", "page": "'/syncs'", "command": "'connector syncs list'",
+        "opened_at": AT, "last_seen_at": AT, "resolved_at": f"CASE WHEN n < {{of}} - 20 THEN {AT} END", "returns": "0",
     }),
 )  # fmt: skip
 SINCE_WHEN = {"hour": "7 days", "day": "180 days"}
@@ -198,7 +212,7 @@ def postgresql(folder: Path) -> Iterator[str]:
 def fill(engine: Engine, rows: int, balance: str) -> None:
     """Every table of FILLINGS, unless this database has just so many rows already."""
     with engine.connect() as connection:
-        # The last that is filled; and what the receiver's measuring left behind when it was stopped does not count.
+        # The last that is filled; what the pages or the receiver's measuring have left in other tables does not count.
         last = FILLINGS[-1]
         if connection.scalar(text(f"SELECT max(id) FROM {last.table}")) == int(rows * last.share):
             return
@@ -256,11 +270,15 @@ def parameters(rows: int, made: dict[str, str]) -> dict[str, list[str]]:
         "name": ["default"],
         "sync_id": ["3", str(int(rows * 0.1) // 2)],
         "inbox_id": ["3", str(rows // 2)],
-        "request_id": ["102"],
-        "bill_id": ["subject-1000"],
-        "customer_id": ["c-1000"],
-        "subscription_id": ["subject-1000"],
-        "account_id": ["account-1000"],
+        "request_id": ["100"],
+        # One that is pushed, and one that waits.
+        "bill_id": ["subject-102", "subject-1607"],
+        "customer_id": ["c-102"],
+        "quarantine_id": ["1"],
+        "user_id": [made["user"]],
+        "form": ["json", "csv"],
+        "subscription_id": ["subject-102"],
+        "account_id": ["account-102"],
     }
 
 
@@ -268,8 +286,8 @@ def queries(rows: int, account: str) -> dict[str, list[dict[str, Any]]]:
     """What lists are asked for beside their first page, by endpoint."""
     syncs = int(rows * 0.1)
     ids = (
-        "subject-1000", f"ev_{rows // 2}", "account-1000", "c-1000", "draft_inv_1000", "inv-1000", "li_1000", "code-1000",
-        "m3ter-plan-1000", "nothing",
+        "subject-102", f"ev_{rows // 2}", "account-102", "c-102", "draft_inv_102", "inv-102", "li_102", "code-102",
+        "m3ter-plan-102", "nothing",
     )  # fmt: skip
     return {
         "overview": [{"span": "day"}],
@@ -303,6 +321,33 @@ def queries(rows: int, account: str) -> dict[str, list[dict[str, Any]]]:
             *({"action": one} for one in ("syncs retry", "mappings import", "nothing")),
             {"actor": "web:rare", "action": "mappings import"}, {"before": syncs // 2},
         ],
+        "bills": [
+            *({"about": one} for one in (*ids[:4], ids[5], ids[-1])),
+            *({"section": one} for one in ("waiting", "late", "parked", "closing", "pushed")),
+            *({"status": one} for one in ("pending", "parked", "succeeded")),
+            *({"connection": one} for one in CONNECTIONS),
+            *({"currency": one} for one in ("USD", "EUR")),
+            {"section": "late", "connection": "three", "currency": "EUR"}, {"before": syncs // 2}, {"before": 1000},
+        ],
+        "customers": [
+            *({"about": one} for one in (*ids[:5], ids[-1])),
+            *({"state": one} for one in states.FILTERS),
+            *({"state": one, "connection": "three"} for one in states.FILTERS),
+            *({"connection": one} for one in CONNECTIONS),
+            {"before": syncs // 10}, {"before": 1000},
+        ],
+        "search": [{"q": one} for one in (*ids, str(rows // 2))],
+        "mappings": [
+            *({"kind": one} for one in (*PEOPLES, *OWN)),
+            *({"connection": one} for one in CONNECTIONS),
+            *({"about": one} for one in ("price", "external-1000", "m3ter-1000", "nothing")),
+            *({"kind": one, "about": "external-5000"} for one in OWN),
+            *({"kind": one, "before": syncs // 2} for one in OWN),
+        ],
+        "unmapped": [{"about": "price"}, {"sync": 3}],
+        "edit_mappings": [{"kind": one} for one in PEOPLES],
+        "alerts": [{"before": syncs // 200}],
+        "quarantine": [{"connection": "three"}],
         "balances": [{"account": account}],
         "balance_requests": [{"status": "parked"}],
     }  # fmt: skip
@@ -351,7 +396,7 @@ def pages(rows: int, made: dict[str, str]) -> list[str]:
 
 
 def _paths(route: Route, known: dict[str, list[str]]) -> list[str]:
-    found = re.findall(r"([^/]*)/<(?:\w+:)?(\w+)>", route.path)
+    found = re.findall(r"(?:([^/]*)/)?[^/<]*<(?:\w+:)?(\w+)>", route.path)
     values = [known.get(f"{word}/{name}") or known.get(name) or ["1"] for word, name in found]
     paths = []
     for number in range(max((len(one) for one in values), default=1)):
@@ -506,6 +551,8 @@ def main() -> int:
         with wired.transaction() as db:
             db.execute(text("DELETE FROM users"))
         add_user(wired, "ada", ADMIN)
+        with wired.reading() as db:
+            made["user"] = str(db.scalar(text("SELECT id FROM users")))
         browser = Browser(wired)
         browser.log_in("ada")
         print(

@@ -49,7 +49,6 @@ def upgrade() -> None:
         sa.UniqueConstraint("connection", "name", name=op.f("uq_last_looks_connection_name")),
     )
     op.create_index("ix_inbox_type", "inbox", ["event_type", "id"], unique=False)
-    op.create_index("ix_inbox_connection", "inbox", ["connection", "id"], unique=False)
     op.create_index("ix_syncs_kind", "syncs", ["kind", "id"], unique=False)
     op.create_index("ix_syncs_connection", "syncs", ["connection", "id"], unique=False)
     op.create_index(

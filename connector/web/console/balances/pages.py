@@ -116,7 +116,7 @@ def show(name: str, balance_id: UUID) -> ResponseReturnValue:
     with services().reading() as db:
         pairs = top_ups.listed(db, name, balance_id=desk.on.id)
         watch = watches.find(db, name, desk.on.id)
-        syncs = {one.id: requests.sync_of(db, one) for one in seen.open_requests}
+        syncs = requests.syncs_of(db, seen.open_requests)
     return render_template(
         "balances/show.html",
         desk=desk,
