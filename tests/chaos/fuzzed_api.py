@@ -22,6 +22,7 @@ EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "50"))
 @pytest.mark.parametrize("anywhere", [False, True], ids=["where something is", "anywhere"])
 def test_no_call_breaks_the_api(world: World, monkeypatch: pytest.MonkeyPatch, anywhere: bool) -> None:
     monkeypatch.setattr(tokens, "CALLS", Limit("token", 10**9, 60))
+    monkeypatch.setattr(tokens, "WRONG", Limit("token address", 10**9, 60))
     desk = Desk(world)
     world.sign_up("beta", "sub-2", items=(UNMAPPED,))
     world.settle()

@@ -813,6 +813,7 @@ def test_no_call_breaks_the_api_and_every_answer_is_as_the_document_says(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tokens, "CALLS", Limit("token", 10**6, 60))
+    monkeypatch.setattr(tokens, "WRONG", Limit("token address", 10**6, 60))
     found, calls = fuzzing.faults(
         create_app(desk.world.services), add_token(desk.world.services, "fuzz", ADMIN), examples=2, whole=False,
         address={"path.connection": "default", "path.balance_id": desk.balance, "path.sync_id": 1, "path.event_id": 1},
