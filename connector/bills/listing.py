@@ -138,7 +138,8 @@ def _about(db: Session, names: Collection[str], text: str) -> ColumnElement[bool
         select(LinePush.bill_id).where(LinePush.connection.in_(names), LinePush.invoice_id == text),
         select(LinePush.bill_id).where(LinePush.connection.in_(names), LinePush.final_invoice_id == text),
     )
-    return or_(Sync.subject == text, *(Sync.subject.in_(one) for one in told))
+    # Written out, so that the index of subjects finds them: none has more than a few.
+    return Sync.subject.in_({text, *(bill for one in told for bill in db.scalars(one.distinct()))})
 
 
 def _in_currency(currency: str) -> ColumnElement[bool]:
