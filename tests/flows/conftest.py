@@ -13,6 +13,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import Engine, select
 
 from connector import clock, jobs, services, settings, syncs
+from connector.access import ADMIN, OPERATOR, VIEWER
 from connector.bills import approvals
 from connector.mappings import set_up
 from connector.mappings.pairs import Pair
@@ -20,6 +21,7 @@ from connector.models import Attempt, InboxEvent, Receipt, Sync
 from connector.sandbox import Sandbox, serve
 from connector.services import Services
 from connector.web.app import create_app
+from tests.flows.browser import Browser, add_user
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 PRO, SCALE, UNMAPPED, SUPPORT = "pro-USD-monthly", "scale-USD-monthly", "beta-USD-monthly", "support-USD-monthly"
@@ -295,6 +297,26 @@ def edge(services: Services) -> FlaskClient:
     return create_app(
         replace(services, settings=services.settings.model_copy(update={"session_secret": None}))
     ).test_client()
+
+
+@pytest.fixture
+def people(world: World) -> World:
+    """The world with somebody of each role who may log in to the console."""
+    for name, role in (("vera", VIEWER), ("otto", OPERATOR), ("ada", ADMIN)):
+        add_user(world.services, name, role)
+    return world
+
+
+@pytest.fixture
+def as_person(people: World) -> Callable[..., Browser]:
+    """A browser in which this person is logged in."""
+
+    def open_browser(name: str, services: Services | None = None) -> Browser:
+        browser = Browser(services or people.services)
+        assert browser.log_in(name).status_code == 303
+        return browser
+
+    return open_browser
 
 
 def catalogue(box: Sandbox) -> dict[str, str]:

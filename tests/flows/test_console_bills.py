@@ -39,18 +39,6 @@ def people(world: World) -> World:
     return world
 
 
-@pytest.fixture
-def as_person(people: World) -> Callable[..., Browser]:
-    """A browser in which this person is logged in."""
-
-    def open_browser(name: str) -> Browser:
-        browser = Browser(people.services)
-        assert browser.log_in(name).status_code == 303
-        return browser
-
-    return open_browser
-
-
 def draft(world: World) -> str:
     [invoice] = world.chargebee.pending_invoices("sub-1")
     return str(invoice["id"])

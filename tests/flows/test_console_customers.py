@@ -13,36 +13,16 @@ from click.testing import CliRunner
 from sqlalchemy import select
 
 from connector import mirror, syncs
-from connector.access import ADMIN, OPERATOR, VIEWER
 from connector.cli import customers as customer_commands
 from connector.cli import main
 from connector.models import Account, AuditEntry, BalanceRequest, InboxEvent, QuarantinedBody
 from connector.services import Services
-from tests.flows.browser import Browser, add_user, text_of
+from tests.flows.browser import Browser, text_of
 from tests.flows.conftest import PRO, SCALE, START, SUPPORT, UNMAPPED, World
 
 pytestmark = pytest.mark.alternate_databases
 
 CANARY = "<script>alert('canary')</script>"
-
-
-@pytest.fixture
-def people(world: World) -> World:
-    for name, role in (("vera", VIEWER), ("otto", OPERATOR), ("ada", ADMIN)):
-        add_user(world.services, name, role)
-    return world
-
-
-@pytest.fixture
-def as_person(people: World) -> Callable[..., Browser]:
-    """A browser in which this person is logged in."""
-
-    def open_browser(name: str, services: Services | None = None) -> Browser:
-        browser = Browser(services or people.services)
-        assert browser.log_in(name).status_code == 303
-        return browser
-
-    return open_browser
 
 
 def cells(answer: Any, caption: str) -> list[list[str]]:

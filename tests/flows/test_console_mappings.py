@@ -6,7 +6,6 @@ import io
 import json
 import re
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,36 +14,16 @@ from click.testing import CliRunner
 from sqlalchemy import select
 from werkzeug.test import TestResponse
 
-from connector.access import ADMIN, OPERATOR, VIEWER
 from connector.cli import main
 from connector.mappings.files import COLUMNS
 from connector.models import AuditEntry, Mapping
 from connector.remapping import proposals, rows
-from tests.flows.browser import Browser, add_user, text_of
+from tests.flows.browser import Browser, text_of
 from tests.flows.conftest import CALLS_PRICE, FEE_PRICE, PRO, SCALE, SUPPORT, UNMAPPED, World
 
 pytestmark = pytest.mark.alternate_databases
 
 PAGE = "/mappings/default"
-
-
-@pytest.fixture
-def people(world: World) -> World:
-    for name, role in (("vera", VIEWER), ("otto", OPERATOR), ("ada", ADMIN)):
-        add_user(world.services, name, role)
-    return world
-
-
-@pytest.fixture
-def as_person(people: World) -> Callable[[str], Browser]:
-    """A browser in which this person is logged in."""
-
-    def open_browser(name: str) -> Browser:
-        browser = Browser(people.services)
-        assert browser.log_in(name).status_code == 303
-        return browser
-
-    return open_browser
 
 
 def keys(page: TestResponse) -> dict[str, str]:

@@ -13,34 +13,14 @@ import pytest
 from sqlalchemy import select, update
 
 from connector import clock, pauses
-from connector.access import ADMIN, OPERATOR, VIEWER
 from connector.models import AuditEntry, InboxEvent, Mapping, Sync
 from connector.services import Services
-from tests.flows.browser import Browser, add_user, address, text_of
+from tests.flows.browser import Browser, address, text_of
 from tests.flows.conftest import CALLS_PRICE, UNMAPPED, World
 
 pytestmark = pytest.mark.alternate_databases
 
 CANARY = "<script>alert('canary')</script>"
-
-
-@pytest.fixture
-def people(world: World) -> World:
-    for name, role in (("vera", VIEWER), ("otto", OPERATOR), ("ada", ADMIN)):
-        add_user(world.services, name, role)
-    return world
-
-
-@pytest.fixture
-def as_person(people: World) -> Callable[..., Browser]:
-    """A browser in which this person is logged in."""
-
-    def open_browser(name: str, services: Services | None = None) -> Browser:
-        browser = Browser(services or people.services)
-        assert browser.log_in(name).status_code == 303
-        return browser
-
-    return open_browser
 
 
 def entries(services: Services, action: str) -> list[AuditEntry]:
