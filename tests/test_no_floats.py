@@ -97,7 +97,16 @@ def test_every_place_that_may_hold_seconds_still_does():
 
 
 @pytest.mark.parametrize(
-    "source", ["money.py", "mappings/pairs.py", "mappings/charges.py", "models.py", "bills/plan.py", "bills/ledger.py"]
+    "source",
+    [
+        "money.py",
+        "mappings/pairs.py",
+        "mappings/charges.py",
+        "models/bills.py",
+        "models/balances.py",
+        "bills/plan.py",
+        "bills/ledger.py",
+    ],
 )
 def test_what_decides_about_money_is_looked_at(source: str):
     assert source in SOURCES
