@@ -200,4 +200,4 @@ def test_only_settings_and_what_starts_processes_read_the_environment():
         if (isinstance(node, ast.Attribute) and ast.unparse(node) in ("os.environ", "os.environb", "os.getenv"))
         or (isinstance(node, ast.alias) and node.name in ("environ", "environb", "getenv"))
     }
-    assert readers == {"connector.settings", "connector.cli.processes", "connector.demo.stage"}
+    assert readers == {"connector.settings.reading", "connector.cli.processes", "connector.demo.stage"}

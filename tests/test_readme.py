@@ -37,7 +37,7 @@ COMMAND_LINES = sorted(
 )
 GLOBAL = [name.upper() for name in Settings.model_fields if name != "connections"]
 OF_CONNECTION = [name.upper() for name in Connection.model_fields]
-# Read outside of settings.py: which file to read, and which server the tests use.
+# Read outside of the settings: which file to read, and which server the tests use.
 OTHER_NAMES = {"CONNECTOR_CONFIG", "TEST_POSTGRESQL_URL"}
 
 
