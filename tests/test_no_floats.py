@@ -105,6 +105,7 @@ def test_every_place_that_may_hold_seconds_still_does():
         "models/bills.py",
         "models/balances.py",
         "bills/plan.py",
+        "bills/planned.py",
         "bills/ledger.py",
     ],
 )

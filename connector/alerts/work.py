@@ -16,7 +16,7 @@ from connector.alerts.findings import EVERYWHERE, Finding, number, page, since
 from connector.alerts.rules import URGENT, WARNING
 from connector.balances import watches
 from connector.bills.ledger import DONE, PUSHING
-from connector.bills.plan import GIVEN, NOTHING
+from connector.bills.planned import GIVEN, NOTHING
 from connector.models import IS_OPEN, BillSnapshot, InboxEvent, LinePush, Sync
 from connector.services import Services
 

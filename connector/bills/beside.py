@@ -9,7 +9,7 @@ from connector.bills import ledger, moved, preview, versions
 from connector.bills.invoices import is_ours
 from connector.bills.lines import content_hash
 from connector.bills.moved import CHARGE_TYPES
-from connector.bills.plan import GIVEN, NOTHING
+from connector.bills.planned import GIVEN, NOTHING
 from connector.bills.preview import Preview
 from connector.bills.versions import Difference
 from connector.clients.chargebee_objects import Invoice, InvoiceLine

@@ -23,7 +23,7 @@ from connector import looks, mirror
 from connector.bills import guards
 from connector.bills.final import PENDING
 from connector.bills.ledger import DONE, PUSHED, PUSHING
-from connector.bills.plan import GIVEN, NOTHING
+from connector.bills.planned import GIVEN, NOTHING
 from connector.bills.routing import SAME_BOUNDARY, plan_starts
 from connector.clients.chargebee_objects import Invoice
 from connector.clients.http import Unreadable

@@ -8,7 +8,7 @@ from connector import leases
 from connector.bills import ledger, settling
 from connector.bills.final import CHARGES, close_wish
 from connector.bills.ledger import PLANNED, Intent
-from connector.bills.plan import CREDIT, CREDIT_NOTE
+from connector.bills.planned import CREDIT, CREDIT_NOTE
 from connector.clients.chargebee import ChargebeeClient
 from connector.clients.chargebee_objects import Invoice
 from connector.errors import Waiting

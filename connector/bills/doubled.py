@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 from connector.bills import credits, late, ledger, moved
 from connector.bills.invoices import is_ours
 from connector.bills.ledger import Intent
-from connector.bills.plan import GIVEN
+from connector.bills.planned import GIVEN
 from connector.bills.routing import settled_wish
 from connector.bills.settling import named
 from connector.clients.chargebee_objects import Invoice, InvoiceLine

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from connector import days, syncs
 from connector.bills import ledger, moved
 from connector.bills.ledger import DONE
-from connector.bills.plan import AD_HOC, CHARGE_ITEM
+from connector.bills.planned import AD_HOC, CHARGE_ITEM
 from connector.bills.routing import OWN_INVOICE, UNBILLED
 from connector.clients.chargebee_objects import Invoice, InvoiceLine
 from connector.clients.m3ter_objects import Bill

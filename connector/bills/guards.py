@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from connector import audit, money
-from connector.bills.plan import PushPlan
+from connector.bills.planned import PushPlan
 from connector.errors import Cause
 from connector.settings import Connection
 

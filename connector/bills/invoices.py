@@ -9,7 +9,7 @@ from typing import Any
 from connector import leases, money
 from connector.bills import ledger, settling
 from connector.bills.ledger import DONE, PARKED, PLANNED, SENDING, Intent
-from connector.bills.plan import AD_HOC, CHARGE_ITEM, NOTHING
+from connector.bills.planned import AD_HOC, CHARGE_ITEM, NOTHING
 from connector.bills.routing import settled_wish
 from connector.bills.settling import named
 from connector.clients.chargebee_objects import AddedCharge, Invoice, InvoiceLine

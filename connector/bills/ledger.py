@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from connector.bills.plan import GIVEN, NOTHING, Charge, PushPlan, line_as_json
+from connector.bills.planned import GIVEN, NOTHING, Charge, PushPlan, line_as_json
 from connector.bills.routing import OWN_INVOICE, UNBILLED
 from connector.clients.chargebee_objects import Invoice
 from connector.database import insert

@@ -8,7 +8,7 @@ from decimal import Decimal
 from connector import money
 from connector.bills import ledger, versions
 from connector.bills.lines import content_hash
-from connector.bills.plan import GIVEN, NOTHING, PushPlan
+from connector.bills.planned import GIVEN, NOTHING, PushPlan
 from connector.bills.push import check_guards, plan_for
 from connector.clients.m3ter_objects import Bill
 from connector.errors import Cause, OutOfScope, Parked

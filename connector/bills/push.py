@@ -11,7 +11,8 @@ from connector.bills.around import surroundings
 from connector.bills.guards import Known
 from connector.bills.ledger import PLANNED
 from connector.bills.lines import content_hash
-from connector.bills.plan import CREDIT, CREDIT_NOTE, GIVEN, NOTHING, PushPlan, plan_push
+from connector.bills.plan import plan_push
+from connector.bills.planned import CREDIT, CREDIT_NOTE, GIVEN, NOTHING, PushPlan
 from connector.bills.routing import settled_wish
 from connector.bills.settling import named
 from connector.clients.chargebee_objects import Invoice, InvoiceLine

@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 from connector import money, spreadsheet
 from connector.bills import ledger
 from connector.bills.ledger import DONE
-from connector.bills.plan import GIVEN, NOTHING
+from connector.bills.planned import GIVEN, NOTHING
 from connector.database import insert
 from connector.mappings import own
 from connector.mappings.pairs import Pair

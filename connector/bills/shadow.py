@@ -19,7 +19,7 @@ from connector.bills import moved
 from connector.bills.comparing import EQUAL, SAME_SUMS, Comparison, Difference, Item, compare
 from connector.bills.final import CHARGES, PENDING
 from connector.bills.moved import CHARGE_TYPES
-from connector.bills.plan import GIVEN, PushPlan
+from connector.bills.planned import GIVEN, PushPlan
 from connector.clients.chargebee_objects import Invoice
 from connector.clients.m3ter_objects import Bill
 from connector.database import insert

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from connector import money
 from connector.bills.ledger import DONE
-from connector.bills.plan import PushPlan
+from connector.bills.planned import PushPlan
 from connector.models import BillSnapshot, LinePush
 
 GONE = "a line that the bill no longer has"

@@ -11,13 +11,12 @@ from typing import Any
 import click
 
 from connector import actions, audit, money
-from connector.bills import beside, closing, ledger, listing, preview, receipts, shadow, standing
-from connector.bills import plan as plans
+from connector.bills import beside, closing, ledger, listing, planned, preview, receipts, shadow, standing
 from connector.bills.closing import Work
 from connector.bills.comparing import DIFFERS, EQUAL, SAME_SUMS
 from connector.bills.lines import content_hash
 from connector.bills.listing import Listed
-from connector.bills.plan import PushPlan
+from connector.bills.planned import PushPlan
 from connector.bills.push import plan_for
 from connector.bills.versions import Difference, Version
 from connector.cli.common import attempt_now, connection_option, output, show, table, wire
@@ -47,7 +46,7 @@ def plan_bill(bill_id: str, connection: str) -> Any:
     services = wire()
     bill = services.connection(connection).m3ter.get_bill(bill_id)
     plan = plan_for(services, connection, bill)
-    return plans.as_json(plan) | {"status": bill.status, "exit_status": 1 if plan.problems else 0}, _plan_text(plan)
+    return planned.as_json(plan) | {"status": bill.status, "exit_status": 1 if plan.problems else 0}, _plan_text(plan)
 
 
 @bills_group.command("push")
@@ -75,7 +74,7 @@ def push_bill(bill_id: str, wanted: str | None, dry_run: bool, yes: bool, connec
                 "Look at `connector bills plan` again.",
             )
         if dry_run or plan.problems:
-            document = plans.as_json(plan) | {"dry_run": dry_run, "exit_status": 1 if plan.problems else 0}
+            document = planned.as_json(plan) | {"dry_run": dry_run, "exit_status": 1 if plan.problems else 0}
             return document, _plan_text(plan)
         if not yes:
             show(_plan_text(plan), on_standard_error=True)
@@ -425,7 +424,7 @@ def _row(line: dict[str, Any], charge: dict[str, Any] | None) -> list[Any]:
 
 
 def _plan_text(plan: PushPlan) -> list[Any]:
-    document = plans.as_json(plan)
+    document = planned.as_json(plan)
     rows = [
         [line["line_type"], line["description"], line["exact"], line["amount"], line["to_add"]]
         for line in document["lines"]

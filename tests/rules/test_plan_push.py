@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connector.bills.lines import content_hash, keyed_lines
-from connector.bills.plan import PushPlan, as_json, plan_push, subscriptions_billed
+from connector.bills.plan import plan_push, subscriptions_billed
+from connector.bills.planned import PushPlan, as_json
 from connector.bills.routing import NEVER, Policies, Surroundings, charge_price
 from connector.clients.m3ter_objects import Bill, BillLine
 from connector.days import bill_moment

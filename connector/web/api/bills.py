@@ -11,8 +11,7 @@ from uuid import UUID
 from pydantic import Field
 
 from connector import actions
-from connector.bills import closing, listing, preview, receipts
-from connector.bills import plan as plans
+from connector.bills import closing, listing, planned, preview, receipts
 from connector.bills.listing import Filter, Listed
 from connector.bills.preview import APPROVED, Look
 from connector.errors import Cause
@@ -199,7 +198,9 @@ def _look(here: Here, connection: str, bill_id: UUID) -> tuple[Look, Cause | Non
 
 
 def _shown(looked: Look, held_back: Cause | None) -> BillPlan:
-    lines = [] if looked.plan is None else [plans.line_as_json(one, looked.plan.decimals) for one in looked.plan.lines]
+    lines = (
+        [] if looked.plan is None else [planned.line_as_json(one, looked.plan.decimals) for one in looked.plan.lines]
+    )
     code = held_back.code if held_back else ""
     return BillPlan(
         status=looked.bill.status if looked.bill else APPROVED, under_way=looked.plan is None,
