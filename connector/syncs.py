@@ -23,13 +23,14 @@ from connector.errors import (
     Retryable,
     Waiting,
 )
-from connector.models import IS_OPEN, Attempt, SeenBill, Sync
+from connector.models import IS_OPEN, OPEN, Attempt, SeenBill, Sync
 from connector.services import Services
 from connector.settings import Settings
 
 log = structlog.get_logger(__name__)
 
 MONEY_KINDS = pauses.MONEY_KINDS
+STATUSES = (*OPEN, "succeeded", "superseded")
 # What a retry may let go on; of what is pending, only what has been put off.
 HELD_BACK = ("parked", "waiting", "pending")
 RETRY_BASE_SECONDS = 30

@@ -4,6 +4,7 @@ import functools
 import json
 import sys
 from collections.abc import Callable
+from datetime import date, datetime
 from typing import Any
 
 import click
@@ -14,6 +15,7 @@ from sqlalchemy.exc import OperationalError, ProgrammingError, SQLAlchemyError
 
 from connector import handlers, logs, services, settings, syncs
 from connector.errors import ConnectorError, Parked, Waiting
+from connector.explain import moment
 from connector.models import OPEN, Sync
 from connector.services import Services
 from connector.settings import DEFAULT_CONNECTION
@@ -48,7 +50,7 @@ def output(command: Command) -> Command:
         else:
             document, text = answer
             if as_json:
-                click.echo(json.dumps(document, indent=2, default=str))
+                click.echo(json.dumps(document, indent=2, default=_written))
             else:
                 show(text)
             status = document.get("exit_status", 0) if isinstance(document, dict) else 0
@@ -77,14 +79,27 @@ def show(text: Any, *, on_standard_error: bool = False) -> None:
         console.print(part)
 
 
-def table(title: str, columns: list[str], rows: list[list[Any]]) -> Table:
-    """A table of texts."""
+def _written(value: object) -> str:
+    """What JSON has no type for: times in ISO 8601, amounts as texts."""
+    return value.isoformat() if isinstance(value, date) else str(value)
+
+
+def table(title: str, columns: list[str], rows: list[list[Any]]) -> Table | str:
+    """A table of texts, times to the second; a sentence where there is nothing to show."""
+    if not rows:
+        return f"{title or 'Found'}: none."
     made = Table(title=title or None, title_justify="left", show_edge=False, pad_edge=False)
     for column in columns:
         made.add_column(column, overflow="fold")
     for row in rows:
-        made.add_row(*["" if cell is None else str(cell) for cell in row])
+        made.add_row(*[_cell(value) for value in row])
     return made
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, datetime):
+        return str(moment(value))
+    return "" if value is None else str(value)
 
 
 def connection_option(command: Command) -> Command:

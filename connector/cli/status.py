@@ -6,6 +6,7 @@ import click
 
 from connector import charts, money, overview, tallies
 from connector.cli.common import output, table, wire
+from connector.explain import moment
 from connector.histogram import in_words
 from connector.overview import Overview
 
@@ -24,14 +25,17 @@ def status(days: bool) -> Any:
 def _state(found: Overview) -> list[Any]:
     text: list[Any] = [
         f"Version {found.version}. {found.parked} sync(s) wait for a person; oldest work that is due: "
-        f"{found.due_since or 'none'}. Events: "
+        f"{moment(found.due_since) or 'none'}. Events: "
         + ", ".join(f"{number} {name}" for name, number in found.events.items())
         + "."
     ]
     for one in found.states:
-        text += [f"{one.connection} is paused ({pause.what}) since {pause.since}: {pause.text}" for pause in one.pauses]
+        text += [
+            f"{one.connection} is paused ({pause.what}) since {moment(pause.since)}: {pause.text}"
+            for pause in one.pauses
+        ]
         if one.lost_since:
-            text.append(f"Events of {one.connection} since {one.lost_since} may be lost: a backfill is needed.")
+            text.append(f"Events of {one.connection} since {moment(one.lost_since)} may be lost: a backfill is needed.")
     rows = [
         [one.syncs, one.kind, one.connection, one.status, one.cause, one.since, one.next_step] for one in found.troubles
     ]
@@ -78,7 +82,7 @@ def _flow(found: Overview) -> list[Any]:
 
 
 def _processes(found: Overview) -> list[Any]:
-    ran = f"last worked at {found.clock_ran}" if found.clock_ran else "has never worked"
+    ran = f"last worked at {moment(found.clock_ran)}" if found.clock_ran else "has never worked"
     text = [
         f"The clock {ran}{': it does not run' if found.clock_stands else ''}.",
         f"Database: {found.database}, {found.database_bytes:,} bytes.",

@@ -12,6 +12,7 @@ from connector import actions, audit, explain, inbox, syncs
 from connector.cli.common import connection_option, output, table, wire
 from connector.errors import ConnectorError
 from connector.explain import moment
+from connector.handlers import KINDS
 from connector.models import Attempt, Sync
 from connector.services import Services
 
@@ -31,7 +32,7 @@ def _filters(command: Callable[..., Any]) -> Callable[..., Any]:
     for decorate in (
         click.option("--cause", help="The reason's code, e.g. no_email."),
         click.option("--subject", help="The id of the customer, subscription or bill."),
-        click.option("--kind", help="customer, subscription or bill."),
+        click.option("--kind", type=click.Choice(sorted(KINDS)), help="What it makes right."),
     ):
         command = decorate(command)
     return command
@@ -45,7 +46,7 @@ def _conditions(connection: str, **values: str | None) -> list[ColumnElement[boo
 
 @syncs_group.command("list")
 @connection_option
-@click.option("--status", help="pending, running, waiting, parked, succeeded or superseded.")
+@click.option("--status", type=click.Choice(syncs.STATUSES), help="Where they stand.")
 @_filters
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 1000))
 @output

@@ -3,7 +3,6 @@
 from typing import Any, TextIO
 
 import click
-from rich.table import Table
 
 from connector import access, audit, people
 from connector.cli.common import output, table, wire
@@ -65,7 +64,7 @@ def list_users() -> Any:
             }
             for user in access.listed(db)
         ]
-        text: Table = table(
+        text = table(
             "Users",
             ["name", "role", "enabled", "logs in by", "created", "last log-in"],
             [

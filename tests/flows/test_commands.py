@@ -116,6 +116,13 @@ def test_what_is_not_there_is_said_in_one_sentence(connector: Command, words: tu
     assert set(document(connector(*words, "--json"))) == {"error", "code", "next_step"}
 
 
+@pytest.mark.parametrize("word", ["--status", "--kind"])
+def test_filter_that_names_nothing_there_is_is_refused_with_what_there_is(connector: Command, word: str) -> None:
+    result = connector("syncs", "list", word, "bogus")
+    assert result.exit_code == 2
+    assert "'bogus' is not one of" in result.stderr
+
+
 def test_mapping_is_checked_against_both_catalogues_before_it_counts(world: World, connector: Command) -> None:
     def refused(*words: str) -> str:
         result = connector("mappings", "add", *words)

@@ -320,8 +320,11 @@ def test_status_says_the_same_at_the_command_line(people: World, monkeypatch: py
     document = json.loads(CliRunner().invoke(main, ["status", "--json"]).stdout)
     assert document["parked"] == 1
     assert document["troubles"][0]["cause"] == "unmapped_item_price"
+    assert datetime.fromisoformat(document["troubles"][0]["since"]).isoformat() == document["troubles"][0]["since"]
     assert document["flow"]["slots"][-1]["parked"] == 1
     assert {one["provider"] for one in document["budgets"]} == {"chargebee", "m3ter"}
     said = CliRunner().invoke(main, ["status", "--days"]).stdout
     assert "1 sync(s) wait for a person" in said
     assert "In the last 30 days" in said
+    assert "Balances that run low: none." in said
+    assert re.search(r"unmapped_item_price.*\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", said)

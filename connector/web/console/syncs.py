@@ -13,11 +13,10 @@ from connector import actions, explain, inbox, lookup, pauses, related, retries
 from connector.handlers import KINDS
 from connector.lookup import Filter
 from connector.models import OPEN, Attempt, Sync
-from connector.syncs import HELD_BACK, MONEY_KINDS
+from connector.syncs import HELD_BACK, MONEY_KINDS, STATUSES
 from connector.web.console import forms, next_steps
 from connector.web.console.here import me, services
 
-STATUSES = (*OPEN, "succeeded", "superseded")
 BECAME = {
     "queued": ("Sync {} is queued.", "good"),
     "already queued": ("Sync {} was queued already: it runs once.", "good"),

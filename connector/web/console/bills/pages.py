@@ -14,11 +14,10 @@ from connector.bills import beside, closing, listing, receipts, standing
 from connector.bills.standing import Standing
 from connector.errors import ConnectorError
 from connector.models import OPEN
-from connector.syncs import HELD_BACK
+from connector.syncs import HELD_BACK, STATUSES
 from connector.web.console import forms
 from connector.web.console.here import services
 
-STATUSES = (*OPEN, "succeeded", "superseded")
 CLOSING = "closing"
 # The sections of the list by their names, and what stands in the address.
 TABS = (
