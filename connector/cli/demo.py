@@ -1,5 +1,7 @@
 """`connector demo`"""
 
+import signal
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,6 +32,8 @@ def demo(keep: bool) -> Any:
     Starts the sandbox, Redis, the database and the connector's own processes, and checks all that it shows: the exit
     status is not 0 when anything differs.
     """
+    # A plain kill stops what was started too, as Ctrl-C does.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     started = time.monotonic()
     told: list[Step] = []
     failure = None
