@@ -21,6 +21,13 @@ IS_LEFT = text("status IN ('ignored', 'failed')")
 IS_AT_REST = text("status IN ('succeeded', 'superseded', 'parked')")
 HAS_CAUSE = text("cause IS NOT NULL")
 IS_UNDER_WAY = text("status NOT IN ('done', 'withdrawn')")
+IS_PENDING = text("is_pending")
+IS_PUSHING = text("status = 'pushing'")
+# What people map, among the many rows that only the connector makes.
+IS_PEOPLES = text(
+    "(m3ter_entity IN ('Plan', 'NotMetered', 'Pricing', 'Aggregation', 'CompoundAggregation', 'Product', 'LineItemType', "
+    "'Default', 'Contract') OR made_by != 'connector')"
+)
 
 
 class Base(DeclarativeBase):
@@ -117,6 +124,27 @@ class MirroredResource(Base):
     sha256: Mapped[str] = mapped_column(String(64))
     # True while two different states with one version, or one without a version, wait for Chargebee's word.
     unsettled: Mapped[bool]
+    seen_at: Mapped[datetime]
+
+
+class InvoiceTerm(Base):
+    """A term of a subscription that a mirrored invoice bills in advance, and whether the invoice was pending when last seen."""
+
+    __tablename__ = "invoice_terms"
+    __table_args__ = (
+        UniqueConstraint("connection", "invoice_id", "subscription_id", "starts_at"),
+        Index("ix_invoice_terms_pending", "connection", "seen_at", sqlite_where=IS_PENDING, postgresql_where=IS_PENDING),
+        Index("ix_invoice_terms_term", "connection", "subscription_id", "starts_at"),
+    )  # fmt: skip
+
+    connection: Mapped[str]
+    invoice_id: Mapped[str]
+    subscription_id: Mapped[str]
+    starts_at: Mapped[datetime]
+    ends_at: Mapped[datetime]
+    # The invoice's own date.
+    dated: Mapped[datetime | None]
+    is_pending: Mapped[bool]
     seen_at: Mapped[datetime]
 
 
@@ -303,6 +331,10 @@ class Mapping(Base):
             "connection", "m3ter_entity", "m3ter_id", "external_table", "external_id", "customer_id", "valid_from"
         ),
         Index("ix_external_mappings_external", "connection", "external_table", "external_id"),
+        Index("ix_external_mappings_m3ter_id", "m3ter_id"),
+        # The newest of each kind.
+        Index("ix_external_mappings_kind", "connection", "m3ter_entity", "id"),
+        Index("ix_external_mappings_peoples", "connection", "id", sqlite_where=IS_PEOPLES, postgresql_where=IS_PEOPLES),
     )
 
     connection: Mapped[str]
@@ -381,7 +413,7 @@ class SeenBill(Base):
     """What the last poll said of an approved bill; a new version opens a sync."""
 
     __tablename__ = "bills"
-    __table_args__ = (UniqueConstraint("connection", "bill_id"),)
+    __table_args__ = (UniqueConstraint("connection", "bill_id"), Index("ix_bills_currency", "currency", "connection"))
 
     connection: Mapped[str]
     bill_id: Mapped[str]
@@ -405,8 +437,10 @@ class BillSnapshot(Base):
         UniqueConstraint("connection", "bill_id", "generation"),
         Index(
             "uq_bill_snapshots_live", "connection", "bill_id", unique=True,
-            sqlite_where=text("status = 'pushing'"), postgresql_where=text("status = 'pushing'"),
+            sqlite_where=IS_PUSHING, postgresql_where=IS_PUSHING,
         ),
+        Index("ix_bill_snapshots_status", "connection", "status", "id"),
+        Index("ix_bill_snapshots_currency", "currency", "connection"),
     )  # fmt: skip
 
     connection: Mapped[str]
