@@ -331,7 +331,6 @@ class Mapping(Base):
             "connection", "m3ter_entity", "m3ter_id", "external_table", "external_id", "customer_id", "valid_from"
         ),
         Index("ix_external_mappings_external", "connection", "external_table", "external_id"),
-        Index("ix_external_mappings_m3ter_id", "m3ter_id"),
         # The newest of each kind.
         Index("ix_external_mappings_kind", "connection", "m3ter_entity", "id"),
         Index("ix_external_mappings_peoples", "connection", "id", sqlite_where=IS_PEOPLES, postgresql_where=IS_PEOPLES),

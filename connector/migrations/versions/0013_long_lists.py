@@ -65,7 +65,6 @@ def upgrade() -> None:
         )
         batch_op.create_index("ix_invoice_terms_term", ["connection", "subscription_id", "starts_at"], unique=False)
     with op.batch_alter_table("external_mappings", schema=None) as batch_op:
-        batch_op.create_index("ix_external_mappings_m3ter_id", ["m3ter_id"], unique=False)
         batch_op.create_index("ix_external_mappings_kind", ["connection", "m3ter_entity", "id"], unique=False)
         batch_op.create_index(
             "ix_external_mappings_peoples",
@@ -106,5 +105,4 @@ def downgrade() -> None:
     with op.batch_alter_table("external_mappings", schema=None) as batch_op:
         batch_op.drop_index("ix_external_mappings_peoples")
         batch_op.drop_index("ix_external_mappings_kind")
-        batch_op.drop_index("ix_external_mappings_m3ter_id")
     op.drop_table("invoice_terms")
