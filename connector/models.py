@@ -518,7 +518,7 @@ class Receipt(Base):
     __tablename__ = "receipts"
     __table_args__ = (UniqueConstraint("snapshot_id"),)
 
-    connection: Mapped[str]
+    connection: Mapped[str] = mapped_column(index=True)
     bill_id: Mapped[str] = mapped_column(index=True)
     snapshot_id: Mapped[int] = mapped_column(ForeignKey("bill_snapshots.id"))
     body: Mapped[dict[str, Any]]

@@ -78,6 +78,8 @@ def upgrade() -> None:
     with op.batch_alter_table("bill_snapshots", schema=None) as batch_op:
         batch_op.create_index("ix_bill_snapshots_status", ["connection", "status", "id"], unique=False)
         batch_op.create_index("ix_bill_snapshots_currency", ["currency", "connection"], unique=False)
+    with op.batch_alter_table("receipts", schema=None) as batch_op:
+        batch_op.create_index(op.f("ix_receipts_connection"), ["connection"], unique=False)
 
 
 def _take_over() -> None:
@@ -97,6 +99,8 @@ def _take_over() -> None:
 
 
 def downgrade() -> None:
+    with op.batch_alter_table("receipts", schema=None) as batch_op:
+        batch_op.drop_index(op.f("ix_receipts_connection"))
     with op.batch_alter_table("bill_snapshots", schema=None) as batch_op:
         batch_op.drop_index("ix_bill_snapshots_currency")
         batch_op.drop_index("ix_bill_snapshots_status")
