@@ -38,7 +38,7 @@ TOO_LATE = ("late_bill", "invoice_closed", "period_mismatch")
 # Of what is open so many bills are added up; more than these make "2000+".
 MOST = 2000
 # Up to so many bills are looked up one by one.
-FEW = 1000
+FEW = 5000
 
 
 @dataclass(frozen=True)

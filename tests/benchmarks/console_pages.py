@@ -13,6 +13,7 @@ logged in, which list nothing, and the JSON API, which asks the same functions.
 import argparse
 import hashlib
 import json
+import logging
 import math
 import os
 import re
@@ -27,6 +28,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import structlog
 from sqlalchemy import Engine, event, text
 
 from connector import clock, database, embedded, inbox, services, settings, tallies
@@ -562,7 +564,7 @@ def wire(box: Sandbox, database_url: str, redis_url: str, folder: Path) -> Servi
         "chargebee_site": box.chargebee.site, "chargebee_api_key": box.chargebee.api_key,
         "chargebee_api_url": f"{box.url}/chargebee/api/v2", "m3ter_org_id": box.m3ter.org_id,
         "m3ter_api_key": box.m3ter.api_key, "m3ter_api_secret": box.m3ter.api_secret, "m3ter_api_url": f"{box.url}/m3ter",
-        "auto_close_days": "5",
+        "auto_close_days": "5", "push_bills_from": "2000-01-01",
     }  # fmt: skip
     written = folder / "connector.toml"
     written.write_text(
@@ -613,6 +615,7 @@ def main() -> int:
     asked.add_argument("--explain", action="store_true", help="show the slowest statement of each slow page")
     asked.add_argument("--receiver", action="store_true", help="measure what the lists' indexes cost the receiver, too")
     given = asked.parse_args()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     with ExitStack() as until_done:
         folder = given.folder or Path(tempfile.mkdtemp(prefix="connector-bench-"))
         if given.folder is None:
