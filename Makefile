@@ -46,7 +46,7 @@ format: .venv/dev
 bench: .venv/dev
 	.venv/bin/python tests/benchmarks/sandbox_speed.py
 
-# Needs about 10 GB of disk and a quarter of an hour; ROWS=1000000 for less of both. FOLDER=… keeps the filled database there:
+# Needs about 16 GB of disk and a quarter of an hour; ROWS=1000000 for less of both. FOLDER=… keeps the filled database there:
 # the next time it takes a few minutes.
 ROWS ?= 10000000
 
