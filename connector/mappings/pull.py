@@ -20,7 +20,7 @@ from connector.errors import BadInput
 from connector.mappings import catalogues, guards, own, set_up, wakes
 from connector.mappings.kinds import ANY, ITEM_PRICE, PLAN_ENTITIES, SET_UP_ENTITIES, SYSTEM
 from connector.mappings.pairs import BadMapping, Pair, topic
-from connector.models import IS_PEOPLES, Mapping
+from connector.models import Mapping
 from connector.services import Services
 
 # What the connector makes itself, and the Chargebee table that each stands for.
@@ -120,14 +120,13 @@ def _once(found: Iterable[ExternalMapping]) -> tuple[list[ExternalMapping], list
 
 
 def _local(services: Services, connection: str, shown: Iterable[ExternalMapping]) -> dict[Pair, Mapping]:
-    """What people set up here, and of our own rows those that share an id with what m3ter shows, by as much of them as m3ter
-    can show; it cannot show for whom and when."""
+    """Our rows that share an id with what m3ter shows, for no others can be in question, by as much of them as m3ter can show;
+    it cannot show for whom and when."""
     ids: dict[tuple[Any, Any, str], set[str]] = defaultdict(set)
     for one in shown:
         ids[Mapping.m3ter_entity, Mapping.m3ter_id, one.m3ter_entity].add(one.m3ter_id)
         ids[Mapping.external_table, Mapping.external_id, one.external_table].add(one.external_id)
-    wanted: list[Any] = [IS_PEOPLES]
-    wanted += [and_(kind == name, id.in_(some)) for (kind, id, name), all_of in ids.items() for some in batches(all_of)]
+    wanted = [and_(kind == name, id.in_(some)) for (kind, id, name), all_of in ids.items() for some in batches(all_of)]
     found: dict[int, Mapping] = {}
     with services.reading() as db:
         for condition in wanted:

@@ -261,6 +261,10 @@ def test_of_very_much_work_the_clock_keeps_the_first_and_says_how_much_there_is(
     monkeypatch.setattr(closing, "MOST", 2)
     bill_id = three.bill()
     approvals.poll(three.services, "default")
+    closing.watch(three.services)
+    with three.services.reading() as db:
+        [early] = closing.looked(db, ["default"], three.services.now())
+    assert (early.work, early.more, early.at_risk) == (3, 1, 0)
     three.box.advance(timedelta(days=2))
     first, second, third = work(three)
     assert bill_id in (first.bill_id, second.bill_id, third.bill_id)
