@@ -294,7 +294,9 @@ def test_bills_are_found_in_their_section_and_by_any_id(
     assert "The clock has not looked at default yet" in text_of(browser.get("/bills?section=closing"))
     closing.watch(people.services)
     people.box.advance(timedelta(minutes=3))
-    soon = text_of(browser.get("/bills?section=closing"))
+    answer = browser.get("/bills?section=closing")
+    soon = text_of(answer)
+    assert answer.text.count("<tr") == 1 + len(closing.of_connection(people.services, "default"))
     assert "As the clock saw it at 2026-02-01 00:10:00 3 min ago" in soon
     assert "2026-02-04 00:00:00 in 2 d 23 h" in soon
     assert f"a person amount_bound not planned yet {parked}" in soon
