@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from connector import transfers
+from connector import invoice_terms, transfers
 from connector.clients.chargebee_objects import Customer, Subscription
 from connector.database import insert
 from connector.models import MirroredResource, SubscriptionState
@@ -83,6 +83,8 @@ def keep(
     )
     if stored is None and not settled:
         _note_tie(db, connection, resource, body["id"], values)
+    if resource == "invoice" and stored is not None:
+        invoice_terms.note(db, connection, values["body"], now)
     if resource == "subscription" and known:
         _keep_state(db, connection, body, now, settled=settled, backdated=backdated)
 

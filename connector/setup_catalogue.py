@@ -206,7 +206,7 @@ def look(
     prices = {one.id: one for one in connected.chargebee.item_prices(PREFIX)}
     with services.reading() as db:
         mapped = charge_prices(db, connection)
-        people = [Pair.of(row) for row in table.listed(db, connection) if row.m3ter_entity in WIDER]
+        people = [Pair.of(row) for row in table.peoples(db, connection) if row.m3ter_entity in WIDER]
     found = missing(metrics, in_currencies, mapped.keys(), items, prices)
     concerned = {pair.currency for pair in found.pairs}
     return found, [pair for pair in people if pair.currency in concerned]

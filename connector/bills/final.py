@@ -13,11 +13,11 @@ from connector.bills.routing import OWN_INVOICE, UNBILLED
 from connector.clients.chargebee_objects import Invoice, InvoiceLine
 from connector.clients.m3ter_objects import Bill
 from connector.errors import NotFound, Rejected
+from connector.invoice_terms import PENDING
 from connector.models import LinePush
 from connector.services import Services
 from connector.syncs import Run
 
-PENDING = "pending"
 CHARGES = (CHARGE_ITEM, AD_HOC, UNBILLED, OWN_INVOICE)
 
 

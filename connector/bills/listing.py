@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, exists, false, literal, or_, select
+from sqlalchemy import ColumnElement, Select, and_, exists, false, literal, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from connector import money
@@ -37,6 +37,8 @@ FOR_INVOICE = ("no_pending_invoice",)
 TOO_LATE = ("late_bill", "invoice_closed", "period_mismatch")
 # Of what is open so many bills are added up; more than these make "2000+".
 MOST = 2000
+# Up to so many bills are looked up one by one.
+FEW = 5000
 
 
 @dataclass(frozen=True)
@@ -110,9 +112,12 @@ def listed(services: Services, db: Session, wanted: Filter, *, before: int | Non
     conditions: list[ColumnElement[bool]] = [Sync.connection.in_(names), is_newest]
     conditions += [] if before is None else [Sync.id < before]
     conditions += [] if wanted.section is None else [SECTIONS[wanted.section]]
+    conditions += (
+        _few(db, select(Receipt.bill_id).where(Receipt.connection.in_(names))) if wanted.section == PUSHED else []
+    )
     conditions += [] if wanted.status is None else [Sync.status == wanted.status]
     conditions += [] if wanted.about is None else [_about(db, names, wanted.about)]
-    conditions += [] if wanted.currency is None else [_in_currency(wanted.currency)]
+    conditions += [] if wanted.currency is None else _in_currency(db, names, wanted.currency)
     found = select(Sync).where(IS_BILL, *conditions).order_by(Sync.id.desc()).limit(limit)
     return _told(services, db, list(db.scalars(found)))
 
@@ -142,15 +147,25 @@ def _about(db: Session, names: Collection[str], text: str) -> ColumnElement[bool
     return Sync.subject.in_({text, *(bill for one in told for bill in db.scalars(one.distinct()))})
 
 
-def _in_currency(currency: str) -> ColumnElement[bool]:
-    return or_(
-        *(
-            exists().where(
-                table.connection == Sync.connection, table.bill_id == Sync.subject, table.currency == currency
-            )
-            for table in (SeenBill, BillSnapshot)
-        )
+def _in_currency(db: Session, names: Collection[str], currency: str) -> list[ColumnElement[bool]]:
+    tables = (SeenBill, BillSnapshot)
+    told = (
+        exists().where(table.connection == Sync.connection, table.bill_id == Sync.subject, table.currency == currency)
+        for table in tables
     )
+    known = (
+        select(table.bill_id).where(table.connection.in_(names), table.currency == currency) for table in tables
+    )  # fmt: skip
+    return [or_(*told), *_few(db, *known)]
+
+
+def _few(db: Session, *known: Select[Any]) -> list[ColumnElement[bool]]:
+    """That a bill is one of these, where they are few: written out, so that the index of subjects finds them at once. Among
+    many the newest are soon come by."""
+    found: set[str] = set()
+    for one in known:
+        found.update(db.scalars(one.limit(FEW + 1)))
+    return [Sync.subject.in_(found)] if len(found) <= FEW else []
 
 
 def _told(services: Services, db: Session, syncs: Sequence[Sync]) -> list[Listed]:

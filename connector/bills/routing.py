@@ -9,6 +9,7 @@ from connector.account_plans import Current
 from connector.clients.chargebee_objects import Invoice
 from connector.clients.m3ter_objects import Bill, BillLine
 from connector.errors import Cause
+from connector.invoice_terms import plan_starts
 from connector.mappings.charges import CHARGE_WISH
 from connector.mappings.kinds import ANY, CHARGE_ENTITIES
 
@@ -255,15 +256,6 @@ def _in_currency(bill: Bill, invoice: Invoice) -> Invoice | Problem:
 def invoice_wish(subscription_id: str) -> str:
     """What a bill waits for while the subscription has no pending invoice."""
     return f"invoice:{subscription_id}"
-
-
-def plan_starts(invoice: Invoice, subscription_id: str) -> list[datetime]:
-    """When the terms begin that the invoice bills in advance for a subscription's plan."""
-    return [
-        line.date_from
-        for line in invoice.lines
-        if line.entity_type == "plan_item_price" and line.subscription_id in (None, subscription_id)
-    ]
 
 
 def _closes(invoice: Invoice, subscription_id: str, boundary: datetime) -> bool:

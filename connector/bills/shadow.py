@@ -17,13 +17,14 @@ from sqlalchemy.orm import Session
 from connector import days, money
 from connector.bills import moved
 from connector.bills.comparing import EQUAL, SAME_SUMS, Comparison, Difference, Item, compare
-from connector.bills.final import CHARGES, PENDING
+from connector.bills.final import CHARGES
 from connector.bills.moved import CHARGE_TYPES
 from connector.bills.planned import GIVEN, PushPlan
 from connector.clients.chargebee_objects import Invoice
 from connector.clients.m3ter_objects import Bill
 from connector.database import insert
 from connector.errors import OutOfScope, Waiting
+from connector.invoice_terms import PENDING
 from connector.models import BillComparison
 from connector.services import Services
 from connector.syncs import Run

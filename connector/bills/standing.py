@@ -82,11 +82,11 @@ def of_bill(services: Services, connection: str, bill_id: str) -> Standing:
 def work_of(services: Services, found: Standing) -> list[Work]:
     """What is left to do of the bill before its invoices close; nothing where its sync is closed.
 
-    It takes a look at all pending invoices, so that it is asked for apart.
+    When it will be done depends on all bills that are open, so that it is asked for apart.
     """
     if found.sync is None or found.sync.status not in OPEN:
         return []
-    return [one for one in closing.of_connection(services, found.connection) if one.bill_id == found.bill_id]
+    return [one for one in closing.of_bills(services, found.connection) if one.bill_id == found.bill_id]
 
 
 def newest_sync(db: Session, connection: str, bill_id: str) -> Sync | None:

@@ -157,7 +157,7 @@ def _sum_text(name: str, one: listing.Sum) -> str:
 
 def _work_by_bill(services: Services, connection: str) -> dict[str, list[Work]]:
     found: dict[str, list[Work]] = {}
-    for one in closing.of_connection(services, connection):
+    for one in closing.of_bills(services, connection):
         if one.bill_id is not None:
             found.setdefault(one.bill_id, []).append(one)
     return found

@@ -13,7 +13,7 @@ from connector.errors import BadInput
 from connector.mappings import files, pull
 from connector.mappings.kinds import ANY
 from connector.mappings.pairs import Pair, read_moment, refuse
-from connector.mappings.table import listed
+from connector.mappings.table import listed, peoples
 from connector.models import ALWAYS
 from connector.remapping import proposals, rows, saving, unmapped, waiting
 from connector.remapping.proposals import Proposal
@@ -242,7 +242,7 @@ def export_mappings(file: Path | None, connection: str) -> Any:
     """Write the mappings that people set up as CSV, as `import` reads it."""
     services = wire()
     with services.reading() as db:
-        text = files.to_csv(listed(db, connection))
+        text = files.to_csv(peoples(db, connection))
     if file is None:
         return {"csv": text}, text.rstrip("\n")
     file.write_text(text, encoding="utf-8")

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import and_, select
 
 from connector import syncs
 from connector.clients.m3ter_objects import ExternalMapping
@@ -68,7 +68,7 @@ def pull(
         raise BadInput(f"m3ter shows more than {most} mappings: `connector mappings pull` compares them all")
     ours = [one for one in shown if _is_ours(one)]
     kept, doubles = _once(ours)
-    local = _local(services, connection)
+    local = _local(services, connection, kept)
     fitting, contradictions = _settled(kept, local)
     there, corrected, new = 0, [], []
     for one in fitting:
@@ -119,15 +119,21 @@ def _once(found: Iterable[ExternalMapping]) -> tuple[list[ExternalMapping], list
     return list(kept.values()), doubles
 
 
-def _local(services: Services, connection: str) -> dict[Pair, Mapping]:
-    """Our rows by as much of them as m3ter can show; it cannot show for whom and when."""
+def _local(services: Services, connection: str, shown: Iterable[ExternalMapping]) -> dict[Pair, Mapping]:
+    """Our rows that share an id with what m3ter shows, for no others can be in question, by as much of them as m3ter can show;
+    it cannot show for whom and when."""
+    ids: dict[tuple[Any, Any, str], set[str]] = defaultdict(set)
+    for one in shown:
+        ids[Mapping.m3ter_entity, Mapping.m3ter_id, one.m3ter_entity].add(one.m3ter_id)
+        ids[Mapping.external_table, Mapping.external_id, one.external_table].add(one.external_id)
+    wanted = [and_(kind == name, id.in_(some)) for (kind, id, name), all_of in ids.items() for some in batches(all_of)]
+    found: dict[int, Mapping] = {}
     with services.reading() as db:
-        rows = db.scalars(
-            select(Mapping)
-            .where(Mapping.connection == connection, Mapping.customer_id == ANY)
-            .order_by(Mapping.valid_from.desc(), Mapping.id.desc())
-        )
-        return {Pair(row.m3ter_entity, row.m3ter_id, row.external_table, row.external_id): row for row in rows}
+        for condition in wanted:
+            those = select(Mapping).where(Mapping.connection == connection, Mapping.customer_id == ANY, condition)
+            found |= {row.id: row for row in db.scalars(those)}
+    rows = sorted(found.values(), key=lambda row: (row.valid_from, row.id), reverse=True)
+    return {Pair(row.m3ter_entity, row.m3ter_id, row.external_table, row.external_id): row for row in rows}
 
 
 def _settled(

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from connector.database import insert
 from connector.mappings.kinds import CHARGE_ENTITIES, PLAN_ENTITIES, SET_UP_ENTITIES, SUBSCRIPTION, SYSTEM
 from connector.mappings.pairs import Pair
-from connector.models import Mapping
+from connector.models import IS_PEOPLES, Mapping
 
 # A row with all of these the same is the same row.
 UNIQUE = ("connection", "m3ter_entity", "m3ter_id", "external_table", "external_id", "customer_id", "valid_from")
@@ -19,6 +19,12 @@ UNIQUE = ("connection", "m3ter_entity", "m3ter_id", "external_table", "external_
 def listed(db: Session, connection: str) -> Sequence[Mapping]:
     """Every mapping of the connection, people's rows first."""
     rows = db.scalars(select(Mapping).where(Mapping.connection == connection).order_by(Mapping.id)).all()
+    return sorted(rows, key=lambda row: row.m3ter_entity not in SET_UP_ENTITIES)
+
+
+def peoples(db: Session, connection: str) -> Sequence[Mapping]:
+    """As `listed`, without what the connector maps by itself."""
+    rows = db.scalars(select(Mapping).where(Mapping.connection == connection, IS_PEOPLES).order_by(Mapping.id)).all()
     return sorted(rows, key=lambda row: row.m3ter_entity not in SET_UP_ENTITIES)
 
 

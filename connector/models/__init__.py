@@ -10,11 +10,20 @@ from connector.models.balances import (
     TopUpProduct,
 )
 from connector.models.base import Base, Installation
-from connector.models.bills import BillApproval, BillComparison, BillSnapshot, LinePush, Receipt, SeenBill
+from connector.models.bills import IS_PUSHING, BillApproval, BillComparison, BillSnapshot, LinePush, Receipt, SeenBill
 from connector.models.counted import LastLook, Tally, TallyCursor
-from connector.models.mapped import ALWAYS, Account, AccountPlan, Mapping, Transfer
+from connector.models.mapped import ALWAYS, IS_PEOPLES, Account, AccountPlan, Mapping, Transfer
 from connector.models.people import ApiToken, AuditEntry, User
-from connector.models.received import IS_LEFT, Cursor, InboxEvent, MirroredResource, QuarantinedBody, SubscriptionState
+from connector.models.received import (
+    IS_LEFT,
+    IS_PENDING,
+    Cursor,
+    InboxEvent,
+    InvoiceTerm,
+    MirroredResource,
+    QuarantinedBody,
+    SubscriptionState,
+)
 from connector.models.work import (
     HAS_CAUSE,
     IS_AT_REST,
@@ -36,6 +45,9 @@ __all__ = [
     "IS_BILL",
     "IS_LEFT",
     "IS_OPEN",
+    "IS_PENDING",
+    "IS_PEOPLES",
+    "IS_PUSHING",
     "IS_UNDER_WAY",
     "OPEN",
     "Account",
@@ -58,6 +70,7 @@ __all__ = [
     "Failure",
     "InboxEvent",
     "Installation",
+    "InvoiceTerm",
     "LastLook",
     "Lease",
     "LinePush",

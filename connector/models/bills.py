@@ -10,12 +10,14 @@ from sqlalchemy.orm import Mapped, mapped_column
 from connector.database import Id
 from connector.models.base import Base
 
+IS_PUSHING = text("status = 'pushing'")
+
 
 class SeenBill(Base):
     """What the last poll said of an approved bill; a new version opens a sync."""
 
     __tablename__ = "bills"
-    __table_args__ = (UniqueConstraint("connection", "bill_id"),)
+    __table_args__ = (UniqueConstraint("connection", "bill_id"), Index("ix_bills_currency", "currency", "connection"))
 
     connection: Mapped[str]
     bill_id: Mapped[str]
@@ -39,8 +41,10 @@ class BillSnapshot(Base):
         UniqueConstraint("connection", "bill_id", "generation"),
         Index(
             "uq_bill_snapshots_live", "connection", "bill_id", unique=True,
-            sqlite_where=text("status = 'pushing'"), postgresql_where=text("status = 'pushing'"),
+            sqlite_where=IS_PUSHING, postgresql_where=IS_PUSHING,
         ),
+        Index("ix_bill_snapshots_status", "connection", "status", "id"),
+        Index("ix_bill_snapshots_currency", "currency", "connection"),
     )  # fmt: skip
 
     connection: Mapped[str]
@@ -119,7 +123,7 @@ class Receipt(Base):
     __tablename__ = "receipts"
     __table_args__ = (UniqueConstraint("snapshot_id"),)
 
-    connection: Mapped[str]
+    connection: Mapped[str] = mapped_column(index=True)
     bill_id: Mapped[str] = mapped_column(index=True)
     snapshot_id: Mapped[int] = mapped_column(ForeignKey("bill_snapshots.id"))
     body: Mapped[dict[str, Any]]

@@ -2,13 +2,18 @@
 
 from datetime import UTC, date, datetime
 
-from sqlalchemy import Index, String, UniqueConstraint
+from sqlalchemy import Index, String, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from connector.models.base import Base
 
 # The start of what has no start.
 ALWAYS = datetime(1970, 1, 1, tzinfo=UTC)
+# What people map, among the many rows that only the connector makes.
+IS_PEOPLES = text(
+    "(m3ter_entity IN ('Plan', 'NotMetered', 'Pricing', 'Aggregation', 'CompoundAggregation', 'Product', 'LineItemType', "
+    "'Default', 'Contract') OR made_by != 'connector')"
+)
 
 
 class Mapping(Base):
@@ -20,6 +25,9 @@ class Mapping(Base):
             "connection", "m3ter_entity", "m3ter_id", "external_table", "external_id", "customer_id", "valid_from"
         ),
         Index("ix_external_mappings_external", "connection", "external_table", "external_id"),
+        # The newest of each kind.
+        Index("ix_external_mappings_kind", "connection", "m3ter_entity", "id"),
+        Index("ix_external_mappings_peoples", "connection", "id", sqlite_where=IS_PEOPLES, postgresql_where=IS_PEOPLES),
     )
 
     connection: Mapped[str]

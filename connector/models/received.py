@@ -11,6 +11,7 @@ from connector.models.base import Base
 
 # Written out and not as parameters: PostgreSQL finds a partial index only by a condition that it can read.
 IS_LEFT = text("status IN ('ignored', 'failed')")
+IS_PENDING = text("is_pending")
 
 
 class InboxEvent(Base):
@@ -78,6 +79,27 @@ class MirroredResource(Base):
     sha256: Mapped[str] = mapped_column(String(64))
     # True while two different states with one version, or one without a version, wait for Chargebee's word.
     unsettled: Mapped[bool]
+    seen_at: Mapped[datetime]
+
+
+class InvoiceTerm(Base):
+    """A term of a subscription that a mirrored invoice bills in advance, and whether the invoice was pending when last seen."""
+
+    __tablename__ = "invoice_terms"
+    __table_args__ = (
+        UniqueConstraint("connection", "invoice_id", "subscription_id", "starts_at"),
+        Index("ix_invoice_terms_pending", "connection", "seen_at", sqlite_where=IS_PENDING, postgresql_where=IS_PENDING),
+        Index("ix_invoice_terms_term", "connection", "subscription_id", "starts_at"),
+    )  # fmt: skip
+
+    connection: Mapped[str]
+    invoice_id: Mapped[str]
+    subscription_id: Mapped[str]
+    starts_at: Mapped[datetime]
+    ends_at: Mapped[datetime]
+    # The invoice's own date.
+    dated: Mapped[datetime | None]
+    is_pending: Mapped[bool]
     seen_at: Mapped[datetime]
 
 

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from connector import money
 from connector.mappings import table
-from connector.mappings.files import COLUMNS, Line, cells_of, is_peoples, of_cells
+from connector.mappings.files import COLUMNS, Line, cells_of, of_cells
 from connector.mappings.kinds import AD_HOC, ANY, CHARGE_ENTITIES, ITEM_PRICE, NOT_METERED, PLAN, PLAN_ENTITIES
 from connector.mappings.pairs import BadMapping, Pair, topic
 
@@ -93,7 +93,7 @@ def rest(db: Session, connection: str, kept: Sequence[Wish]) -> list[Wish]:
     any_currency = {
         topic(one.pair)[:-1] for one in kept if one.pair.m3ter_entity in CHARGE_ENTITIES and not one.pair.currency
     }
-    rows = (Pair.of(row) for row in table.listed(db, connection) if is_peoples(row))
+    rows = (Pair.of(row) for row in table.peoples(db, connection))
     return [Wish(pair, gone=True) for pair in rows if topic(pair) not in named and topic(pair)[:-1] not in any_currency]
 
 

@@ -15,6 +15,7 @@ from sqlalchemy import update
 from connector import audit, inbox, pauses
 from connector.access import ADMIN, OPERATOR, VIEWER
 from connector.balances import watches, watching
+from connector.bills import closing
 from connector.models import InboxEvent, Sync
 from connector.web.console.routes import ROUTES, Route
 from tests.flows.browser import Browser, add_user, hidden
@@ -93,6 +94,7 @@ def furnish(world: World) -> Furnished:
         add_user(world.services, name, role)
     _sign_ups(world)
     bills = _bills(world)
+    closing.watch(world.services)
     balances = _balances(world)
     _events(world)
     _many(world)

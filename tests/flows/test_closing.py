@@ -4,15 +4,21 @@ import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command as alembic
+from alembic.config import Config
 from click.testing import CliRunner, Result
+from sqlalchemy import delete
 
-from connector import clock, syncs
+import connector
+from connector import clock, mirror, syncs
 from connector.bills import approvals, closing
 from connector.bills.closing import APPROVAL, PERSON, TURN, Work
 from connector.cli import main
+from connector.models import InvoiceTerm, MirroredResource
 from connector.services import Services
 from tests.flows.conftest import World
 
@@ -30,6 +36,17 @@ def renewed(world: World, make_services: Make) -> tuple[World, str]:
     world.sign_up()
     world.settle()
     return world, world.renew()
+
+
+@pytest.fixture
+def three(world: World, make_services: Make) -> World:
+    """Pending invoices of three customers, on a site that closes them after three days; a call takes a second."""
+    world.services = make_services(AUTO_CLOSE_DAYS="3", CHARGEBEE_CALLS_PER_MINUTE="60")
+    for number, customer_id in enumerate(("acme", "second", "third"), 1):
+        world.sign_up(customer_id, f"sub-{number}")
+    world.settle()
+    world.renew()
+    return world
 
 
 @pytest.fixture
@@ -182,6 +199,104 @@ def test_an_invoice_that_closed_without_a_word_leaves_the_list_after_its_time(re
     assert [one.at_risk for one in work(world)] == [True]
     world.box.advance(timedelta(days=1))
     assert work(world) == []
+
+
+def test_what_closed_an_invoice_is_remembered_when_it_comes_before_the_invoice_itself(
+    renewed: tuple[World, str],
+) -> None:
+    world, invoice_id = renewed
+    pending = dict(world.chargebee.invoices[invoice_id])
+    world.chargebee.close_invoice(invoice_id)
+    world.settle()
+    with world.services.transaction() as db:
+        db.execute(delete(MirroredResource).filter_by(resource="invoice", resource_id=invoice_id))
+        db.execute(delete(InvoiceTerm).filter_by(invoice_id=invoice_id))
+        mirror.keep(db, "default", "invoice", pending, world.services.now())
+    assert work(world) == []
+
+
+def test_an_invoice_is_known_by_its_newest_state_and_another_connections_is_no_work(
+    renewed: tuple[World, str],
+) -> None:
+    world, invoice_id = renewed
+    older = dict(world.chargebee.invoices[invoice_id])
+    newer = older | {"resource_version": older["resource_version"] + 1, "date": older["date"] - 86_400}
+    with world.services.transaction() as db:
+        for body in (newer, older, {"id": "unreadable", "resource_version": 1}):
+            mirror.keep(db, "default", "invoice", body, world.services.now())
+        closed = newer | {"id": "another's", "status": "paid"}
+        mirror.keep(db, "other", "invoice", closed, world.services.now())
+    [one] = work(world)
+    assert one.invoice_id == invoice_id
+    assert timedelta(0) <= one.closes_at - (RENEWED + timedelta(days=2)) < timedelta(minutes=10)
+
+
+def test_invoices_that_were_seen_before_an_upgrade_are_taken_over_by_it(renewed: tuple[World, str]) -> None:
+    world, _ = renewed
+    known = work(world)
+    config = Config()
+    config.set_main_option("script_location", str(Path(connector.__file__).parent / "migrations"))
+    for step, revision in ((alembic.downgrade, "0012"), (alembic.upgrade, "head")):
+        with world.services.engine.connect() as connection:
+            config.attributes["connection"] = connection
+            step(config, revision)
+    assert len(known) == 1
+    assert work(world) == known
+
+
+def test_a_bills_own_countdown_is_the_one_among_all_work(three: World) -> None:
+    for customer_id in ("acme", "second"):
+        three.bill(customer_id=customer_id)
+    approvals.poll(three.services, "default")
+    everything = work(three)
+    assert sorted(one.needs for one in everything) == [APPROVAL, TURN, TURN]
+    bills = closing.of_bills(three.services, "default")
+    assert bills == [one for one in everything if one.bill_id is not None]
+    assert len({one.finishes_at for one in bills}) == 2
+
+
+def test_of_very_much_work_the_clock_keeps_the_first_and_says_how_much_there_is(
+    three: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(closing, "MOST", 2)
+    bill_id = three.bill()
+    approvals.poll(three.services, "default")
+    closing.watch(three.services)
+    with three.services.reading() as db:
+        [early] = closing.looked(db, ["default"], three.services.now())
+    assert (early.work, early.more, early.at_risk) == (3, 1, 0)
+    three.box.advance(timedelta(days=2))
+    first, second, third = work(three)
+    assert bill_id in (first.bill_id, second.bill_id, third.bill_id)
+    closing.watch(three.services)
+    with three.services.reading() as db:
+        [seen] = closing.looked(db, ["default"], three.services.now())
+        assert closing.looked(db, ["other"], three.services.now()) == []
+    assert [one.work for one in seen.left] == [first, second]
+    assert (seen.work, seen.more, seen.at_risk, seen.at) == (3, 1, 3, three.services.now())
+    three.work()
+    three.box.advance(timedelta(hours=1))
+    with three.services.reading() as db:
+        [later] = closing.looked(db, ["default"], three.services.now())
+    assert (later.at, [one.work for one in later.left]) == (
+        seen.at, [one for one in (first, second) if one.bill_id != bill_id],
+    )  # fmt: skip
+
+
+def test_a_bill_that_was_not_planned_takes_as_long_as_those_that_were_pushed_last(
+    three: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for customer_id, charges in {"acme": 1, "second": 6, "third": 1}.items():
+        lines = ({"subtotal": 1, "segment": {"n": str(number)}} for number in range(charges))
+        bill_id = three.bill(*lines, customer_id=customer_id)
+        approvals.poll(three.services, "default")
+        if customer_id != "third":
+            three.work()
+    for last, usual in ((1, 6), (2, 4)):
+        monkeypatch.setattr(closing, "USUAL", last)
+        [one] = closing.of_bills(three.services, "default")
+        assert (one.bill_id, one.charges) == (bill_id, None)
+        assert one.finishes_at == three.services.now() + timedelta(seconds=3 + usual)
 
 
 def test_a_subscription_that_meters_nothing_is_no_work(world: World, make_services: Make) -> None:

@@ -16,6 +16,7 @@ from sqlalchemy import select
 
 from connector import audit
 from connector.access import ADMIN, OPERATOR, VIEWER
+from connector.bills import closing, listing
 from connector.cli import main
 from connector.models import AuditEntry
 from connector.services import Services
@@ -284,11 +285,21 @@ def test_bills_are_found_in_their_section_and_by_any_id(
     assert found(f"about={parked}") == {parked}
     assert found("about=large&section=parked&currency=usd") == {parked}
     assert found("currency=EUR") == found("section=late") == found("about=nothing") == set()
+    with monkeypatch.context() as many:
+        many.setattr(listing, "FEW", 0)
+        assert (found("section=pushed"), found("currency=USD")) == ({pushed}, {pushed, waiting, parked})
+        assert found("currency=EUR") == set()
     assert browser.get("/bills?section=lost").status_code == browser.get("/bills?currency=x").status_code == 400
     assert "1 bill: 11.00 USD" in text_of(browser.get("/bills?section=waiting")).replace("\xa0", " ")
-    closing = text_of(browser.get("/bills?section=closing"))
-    assert "2026-02-04 00:00:00 in 2 d 23 h" in closing
-    assert f"a person amount_bound not planned yet {parked}" in closing
+    assert "The clock has not looked at default yet" in text_of(browser.get("/bills?section=closing"))
+    closing.watch(people.services)
+    people.box.advance(timedelta(minutes=3))
+    answer = browser.get("/bills?section=closing")
+    soon = text_of(answer)
+    assert answer.text.count("<tr") == 1 + len(closing.of_connection(people.services, "default"))
+    assert "As the clock saw it at 2026-02-01 00:10:00 3 min ago" in soon
+    assert "2026-02-04 00:00:00 in 2 d 23 h" in soon
+    assert f"a person amount_bound not planned yet {parked}" in soon
     assert people.calls("chargebee") == people.calls("m3ter") == []
     listed = command(people, monkeypatch, "list", "--section", "waiting")
     assert [(one["bill_id"], one["bill_total"], one["currency"]) for one in listed["bills"]] == [(waiting, "11", "USD")]

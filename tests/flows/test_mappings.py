@@ -12,9 +12,11 @@ from sqlalchemy import select
 
 from connector import transfers
 from connector.cli import common, main
-from connector.mappings import plans, set_up
+from connector.mappings import files, plans, set_up, table
+from connector.mappings.kinds import TABLES
 from connector.mappings.pairs import Pair
 from connector.models import AuditEntry, SubscriptionState
+from connector.remapping import listing
 from tests.flows.conftest import CALLS_PRICE, PRO, SCALE, SUPPORT, UNMAPPED, World
 
 pytestmark = pytest.mark.alternate_databases
@@ -532,3 +534,18 @@ def test_subscriptions_are_found_by_item_prices_of_any_name(world: World, price:
             )
     set_up.add(world.services, "default", [Pair("NotMetered", "*", "ItemPrice", price)], made_by="test", check=False)
     assert [row.subject for row in world.syncs()] == [price]
+
+
+def test_what_people_mapped_is_told_apart_in_the_table_as_in_a_file(world: World) -> None:
+    with world.services.transaction() as db:
+        for number, entity in enumerate((*TABLES, "SomethingNew")):
+            for made_by in ("connector", "cli:ada"):
+                pair = Pair(entity, f"{entity}-{made_by}", "ItemPrice", f"external-{number}")
+                db.execute(table.insert_of(db, "default", pair, made_by=made_by, now=world.services.now()))
+        everything = table.listed(db, "default")
+        people = [row for row in everything if files.is_peoples(row)]
+        assert 0 < len(people) < len(everything)
+        assert table.peoples(db, "default") == people
+        newest = sorted(people, key=lambda row: -row.id)
+        assert listing.peoples(db, "default", limit=1000) == newest
+        assert table.peoples(db, "other") == []

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,6 +10,8 @@ from click.testing import CliRunner, Result
 from sqlalchemy import delete, select, update
 
 from connector.cli import common, main
+from connector.mappings import table
+from connector.mappings.pairs import Pair
 from connector.models import Account, AccountPlan, AuditEntry, Mapping
 from tests.flows.conftest import CALLS_PRICE, PRO, SCALE, SUPPORT, UNMAPPED, World
 
@@ -246,6 +249,44 @@ def test_what_is_said_of_one_customer_here_is_not_what_m3ter_shows_for_everybody
     with world.services.reading() as db:
         kept = db.scalars(select(Mapping).where(Mapping.external_id == UNMAPPED).order_by(Mapping.id))
         assert [(row.customer_id, row.m3ter_mapping_id is None) for row in kept] == [("acme", True), ("*", False)]
+
+
+@pytest.mark.parametrize(
+    ("entity", "m3ter_id", "into", "external_id"),
+    [
+        pytest.param("Account", "a" * 36, "Customer", "acme", id="one customer, two accounts"),
+        pytest.param("Account", None, "Customer", "another", id="one account, two customers"),
+        pytest.param("AccountPlan", None, "Subscription", "sub-9 - x", id="one account plan, two subscriptions"),
+    ],
+)
+def test_a_local_row_that_m3ter_does_not_show_contradicts_by_the_id_that_it_shares(
+    world: World, pull: Callable[..., Any], entity: str, m3ter_id: str | None, into: str, external_id: str
+) -> None:
+    world.sign_up()
+    world.settle()
+    [known] = [row for row in rows(world) if row[0] == entity]
+    world.m3ter.external_mappings.clear()
+    show(world, entity, m3ter_id or known[1], into, external_id)
+    before = rows(world)
+    found = pull()
+    [[here, there]] = found["contradictions"]
+    assert here.startswith("here: ")
+    assert there.startswith("in m3ter: ")
+    assert (found["inserted"], found["corrected"], rows(world)) == ([], [], before)
+
+
+def test_of_a_mapping_for_several_times_the_first_is_the_one_that_m3ter_shows(
+    world: World, pull: Callable[..., Any]
+) -> None:
+    pair = Pair("Plan", world.ids["beta"], "ItemPrice", UNMAPPED)
+    mapping_id = show(world, pair.m3ter_entity, pair.m3ter_id, pair.external_table, pair.external_id)
+    with world.services.transaction() as db:
+        for one in (replace(pair, valid_from=world.services.now()), pair):
+            db.execute(table.insert_of(db, "default", one, made_by="test", now=world.services.now()))
+        first = update(Mapping).where(Mapping.external_id == UNMAPPED, Mapping.valid_from == pair.valid_from)
+        db.execute(first.values(m3ter_mapping_id=mapping_id))
+    found = pull()
+    assert (found["there"], found["corrected"], found["inserted"], found["contradictions"]) == (1, [], [], [])
 
 
 def test_lost_account_rows_contradict_as_well(world: World, pull: Callable[..., Any]) -> None:

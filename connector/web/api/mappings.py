@@ -268,7 +268,7 @@ def export(here: Here, connection: str) -> CsvShape:
     """People's mappings as `take_in` reads them."""
     here.connection(connection)
     with here.services.reading() as db:
-        return CsvShape(csv=files.to_csv(table.listed(db, connection)))
+        return CsvShape(csv=files.to_csv(table.peoples(db, connection)))
 
 
 def take_in(here: Here, connection: str, body: ImportBody) -> Imported:

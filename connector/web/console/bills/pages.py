@@ -24,8 +24,8 @@ TABS = (
     ("All", None), ("Waiting for an invoice", listing.WAITING), ("Late", listing.LATE), ("Parked", listing.STOPPED),
     ("Closing soon", CLOSING), ("Pushed", listing.PUSHED),
 )  # fmt: skip
-# Of a long bill so many lines are shown at first, and of what is to be done before invoices close so much at all.
-LINES, MOST_WORK = 200, 300
+# Of a long bill so many lines are shown at first.
+LINES = 200
 CURRENCY = re.compile(r"[A-Z]{3}")
 
 
@@ -66,15 +66,19 @@ def _shared(chosen: listing.Filter) -> dict[str, Any]:
 
 
 def _closing() -> ResponseReturnValue:
-    """What is left to do for pending invoices, those first that close first."""
+    """What was left to do for pending invoices when the clock last looked, those first that close first."""
     name = forms.wanted("connection", services().connections)
-    work = {one: closing.of_connection(services(), one) for one in ([name] if name else list(services().connections))}
-    found = [(connection, one) for connection, listed in work.items() for one in listed]
-    found.sort(key=lambda pair: (pair[1].closes_at is None, pair[1].closes_at or services().now()))
-    unset = [one for one in work if services().connections[one].settings.auto_close_days is None]
+    names, now = [name] if name else list(services().connections), services().now()
+    with services().reading() as db:
+        looks = closing.looked(db, names, now)
+    found = [one for look in looks for one in look.left]
+    found.sort(key=lambda one: (one.work.closes_at is None, one.work.closes_at or now))
+    more = max(0, len(found) - closing.MOST) + sum(look.more for look in looks)
     return render_template(
-        "bills/closing.html", work=found[:MOST_WORK], left_out=max(0, len(found) - MOST_WORK), unset=unset,
-        at_risk=sum(one.at_risk for _, one in found), **_shared(listing.Filter(connection=name, section=CLOSING)),
+        "bills/closing.html", work=found[: closing.MOST], left_out=more, looks=looks,
+        unseen=[one for one in names if one not in {look.connection for look in looks}],
+        unset=[one for one in names if services().connections[one].settings.auto_close_days is None],
+        at_risk=sum(look.at_risk for look in looks), **_shared(listing.Filter(connection=name, section=CLOSING)),
     )  # fmt: skip
 
 

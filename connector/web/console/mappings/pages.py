@@ -117,7 +117,7 @@ def export(name: str) -> ResponseReturnValue:
     """What people have mapped as a file, which can be brought back the same."""
     options.connection(name)
     with services().reading() as db:
-        text = files.to_csv(table.listed(db, name))
+        text = files.to_csv(table.peoples(db, name))
     said = f"attachment; filename=mappings-{name}.csv"
     return text, 200, {"Content-Type": "text/csv; charset=utf-8", "Content-Disposition": said}
 
