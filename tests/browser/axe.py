@@ -51,6 +51,11 @@ def faint(page: Page) -> list[str]:
     return found
 
 
+def unfold(page: Page) -> None:
+    """Open all that is folded away: what it holds is looked at with the rest."""
+    page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+
+
 def unmarked(page: Page) -> list[str]:
     """What can be come to by keyboard and does not look any different then."""
     found: list[str] = page.evaluate(UNMARKED)

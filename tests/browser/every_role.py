@@ -16,6 +16,7 @@ WIDTHS = (PHONE, looks.ZOOMED)
 
 
 def faults_of(somebody: Visitor) -> list[str]:
+    axe.unfold(somebody.page)
     return looks.faults_of(somebody, widths=WIDTHS) + axe.unmarked(somebody.page)
 
 
