@@ -5,7 +5,7 @@ PIP_INSTALL = bin/python -m pip install --quiet --disable-pip-version-check --re
 # What Python has compiled is kept for the processes that follow: a test run starts some fifty of them.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: demo test test-both chaos fuzz-api screenshots readme-screenshots check run format bench bench-console lock clean
+.PHONY: demo test test-both chaos fuzz-api axe screenshots readme-screenshots check run format bench bench-console lock clean
 
 demo: .venv/run
 	.venv/bin/connector demo
@@ -21,6 +21,9 @@ test-both: check
 
 chaos: .venv/dev
 	.venv/bin/pytest -n0 -s --database sqlite tests/chaos/killed_bills.py
+
+axe: .venv/dev
+	.venv/bin/pytest -n0 --database sqlite tests/browser/every_role.py
 
 screenshots: .venv/dev
 	.venv/bin/pytest -n0 --database sqlite tests/browser/screenshots.py -k "not readme"

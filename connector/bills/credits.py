@@ -154,7 +154,4 @@ def _only_giver_to(services: Services, run: Run, intent: Intent) -> AbstractCont
 
 
 def _named(intent: Intent) -> str:
-    return (
-        f"{TITLES[intent.kind]} of {intent.amount_minor} {intent.currency} for {intent.customer_id} "
-        f"({intent.description})"
-    )
+    return f"{TITLES[intent.kind]} of {settling.in_minor_units(intent)} for {intent.customer_id} ({intent.description})"

@@ -81,4 +81,9 @@ def _wait_until_settled(services: Services, intents: Sequence[Intent]) -> None:
 def named(intent: Intent) -> str:
     """The intent as a person reads it."""
     period = f"{intent.date_from:%Y-%m-%d} to {intent.date_to:%Y-%m-%d}"
-    return f"{intent.item_price_id or intent.description} {intent.amount_minor} {intent.currency} ({period})"
+    return f"{intent.item_price_id or intent.description} of {in_minor_units(intent)} ({period})"
+
+
+def in_minor_units(intent: Intent) -> str:
+    """The amount as Chargebee is sent it, which must not be read as one in dollars."""
+    return f"{intent.amount_minor} minor units of {intent.currency}"

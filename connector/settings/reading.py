@@ -28,7 +28,9 @@ def load(environ: Mapping[str, str] | None = None, *, needs_connection: bool = T
     values.update(_from_environment(environ, Settings, problems))
     default = _from_environment(environ, Connection, problems)
     if default:
-        connections[DEFAULT_CONNECTION] = {**connections.get(DEFAULT_CONNECTION, {}), **default}
+        # It stands first, as what a page about one connection begins with.
+        own = {**connections.pop(DEFAULT_CONNECTION, {}), **default}
+        connections = values["connections"] = {DEFAULT_CONNECTION: own, **connections}
     if needs_connection and not connections:
         problems.append(
             "CHARGEBEE_SITE, CHARGEBEE_API_KEY, M3TER_ORG_ID, M3TER_API_KEY, M3TER_API_SECRET: no connection is configured"

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Browser as Chromium
-from playwright.sync_api import ConsoleMessage, Error, Page, sync_playwright
+from playwright.sync_api import ConsoleMessage, Error, Page, ViewportSize, sync_playwright
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from connector.sandbox import Sandbox, serve
@@ -29,7 +29,8 @@ NOT_RUN = "NOT RUN: there is no Chromium (Debian: apt-get install chromium), so 
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
 # What a page may take on a machine that is busy with other tests.
 PATIENCE = 20_000
-DESK, PHONE = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
+DESK: ViewportSize = {"width": 1280, "height": 900}
+PHONE: ViewportSize = {"width": 360, "height": 740}
 
 
 @pytest.fixture(scope="module")
@@ -136,6 +137,14 @@ class Visitor:
         self.page.keyboard.press("Enter")
         self.page.wait_for_url(lambda url: not url.endswith("/login"))
 
+    def fill_in(self, path: str, fields: dict[str, str]) -> None:
+        """Open the page of a form, write into its fields, and press its first button of weight."""
+        assert self.go(path) == 200, path
+        for name, value in fields.items():
+            self.page.locator(f'main [name="{name}"]').first.fill(value)
+        with self.page.expect_navigation():
+            self.page.locator("main button.primary").first.click()
+
     def press(self, name: str) -> None:
         """Press the button of this name."""
         self.page.get_by_role("button", name=name, exact=True).click()
@@ -154,6 +163,17 @@ class Visitor:
 
 
 Open = Callable[..., Visitor]
+
+
+def invitation(admin: Visitor) -> str:
+    """The address that a link to set a password leads to, which this admin makes for the first user."""
+    admin.go("/users/1")
+    form = admin.page.locator('form[action$="/invitation"]')
+    admin.page.get_by_text("Link to set a password", exact=True).click()
+    form.get_by_label("Your own password").fill(PASSWORD)
+    form.get_by_role("button").click()
+    said = admin.page.get_by_role("status").first.inner_text()
+    return said[said.index("/invitation/") :].strip()
 
 
 @pytest.fixture

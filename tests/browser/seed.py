@@ -12,12 +12,14 @@ from typing import Any
 
 from sqlalchemy import update
 
-from connector import audit, inbox, pauses
-from connector.access import ADMIN, OPERATOR, VIEWER
+from connector import audit, inbox, pauses, tokens
+from connector.access import ADMIN, OPERATOR, ROLES, VIEWER
+from connector.alerts import watching as alerts
 from connector.balances import watches, watching
 from connector.bills import closing
+from connector.mappings.files import COLUMNS
 from connector.models import InboxEvent, Sync
-from connector.web.console.routes import ROUTES, Route
+from connector.web.console.routes import BY_ENDPOINT, ROUTES, Route
 from tests.flows.browser import Browser, add_user, hidden
 from tests.flows.conftest import FEE_PRICE, START, UNMAPPED, World
 
@@ -39,6 +41,15 @@ MANY, PAGE_ROWS = 15, 10
 
 
 @dataclass(frozen=True)
+class Form:
+    """A form whose answer is a page: what it would do, or what is wrong with it. Its page, and what somebody writes."""
+
+    name: str
+    path: str
+    fields: dict[str, str]
+
+
+@dataclass(frozen=True)
 class Furnished:
     """The world, and what its pages are about."""
 
@@ -54,12 +65,28 @@ class Furnished:
         assert "<" not in whole, f"no value for {whole} ({route.endpoint}): give it one in tests/browser/seed.py"
         return whole
 
-    def pages(self) -> Iterator[tuple[str, str]]:
-        """Name and address of every page that somebody who is logged in can look at."""
+    def pages(self, role: str = ADMIN) -> Iterator[tuple[str, str]]:
+        """Name and address of every page that somebody of this role can look at."""
         for route in ROUTES:
-            if route.method == "GET" and route.role is not None:
+            if route.method == "GET" and route.role is not None and ROLES.index(route.role) <= ROLES.index(role):
                 yield route.endpoint, self.address(route)
         yield from self._more()
+        if role != VIEWER:
+            yield "charge-gone", f"/balances/default/charges/{self.parameters['<gone>']}/delete"
+
+    def forms(self) -> Iterator[Form]:
+        """One for each template that only an answer to a form has, and for each that looks different then."""
+        top_up, watch, charge = (self.address(BY_ENDPOINT[one]) for one in ("new_top_up", "watch", "update_charge"))
+        rows = f"Plan,{self.world.ids['beta']},ItemPrice,{UNMAPPED},,,{{}},"
+        yield Form("top-up-wrong", top_up, {"credit": "a lot", "price": "-1", "applied": LONG})
+        yield Form("top-up-asked", top_up, {"credit": "200", "reference": "PO-99", "description": LONG})
+        yield Form("watch-asked", watch, {"threshold": "1500"})
+        yield Form("charge-changed", charge, {"name": f"{CANARY} {LONG}"})
+        yield Form("bill-job-asked", "/balances/default/bill-jobs/new", {"accounts": "acme", "bill_date": "2026-02-05"})
+        for name, day in (("wrong", LONG), ("asked", "2026-03-01")):
+            text = "\n".join((",".join(COLUMNS), rows.format(day), ""))
+            yield Form(f"mappings-{name}", "/mappings/default/import", {"text": text})
+        yield Form("user-wrong", "/users/new", {"name": "Ada Lovelace", "own": "not my password"})
 
     def _more(self) -> Iterator[tuple[str, str]]:
         """Pages that look different when they are about something else."""
@@ -100,6 +127,13 @@ def furnish(world: World) -> Furnished:
     _many(world)
     _notes(world)
     world.box.advance(timedelta(minutes=7))
+    alerts.look_closely(world.services)
+    alerts.watch(world.services)
+    for name, role in (
+        ("nightly-report", VIEWER),
+        ("of-a-script-with-a-long-name-that-is-run-each-night-by-the-finance-team", ADMIN),
+    ):
+        tokens.create(world.services, name, role, token=tokens.drawn(), who="web:ada")
     parked = world.sync("subscription", "sub-unmapped")
     [event] = [one for one in world.inbox() if one.event_id == "ev-failed"]
     common = {
@@ -172,6 +206,11 @@ def _balances(world: World) -> dict[str, str]:
     world.box.faults.order("m3ter", "create_balance_transaction", "status", status=400)
     _ask(browser, f"{here}/transaction", amount="5", type=kind, reference="PO-78", description=CANARY)
     world.work()
+    kept = set(m3ter.charges)
+    _ask(browser, f"{here}/charge", name="Fee", currency="USD", amount="3", bill_date="2026-02-09", reference="PO-79")
+    world.work()
+    [gone] = set(m3ter.charges) - kept
+    del m3ter.charges[gone]
     _ask(browser, f"{here}/watch", threshold="2000")
     watching.check(world.services)
     world.work()
@@ -185,6 +224,7 @@ def _balances(world: World) -> dict[str, str]:
         r"<(\w+:)?balance_id>": balance,
         r"<(\w+:)?job_id>": job,
         r"<(\w+:)?request_id>": "3",
+        "<gone>": gone,
     }
 
 

@@ -1,64 +1,90 @@
-"""What holds for every page there is, in Chromium: the routes are taken from the table, so that new ones are looked at too."""
+"""What holds for every page there is: the routes are taken from the table, so that new ones are looked at too.
+
+Every page is read as the server writes it, as each role; in Chromium one page of each template is looked at, the longest.
+`make axe` looks in Chromium at every page, as every role.
+"""
+
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
 
-from connector.access import ADMIN, OPERATOR, VIEWER
-from tests.browser import axe
-from tests.browser.conftest import DESK, PHONE, Open, Visitor
+from connector.access import ADMIN, ROLES, VIEWER
+from tests.browser import axe, looks
+from tests.browser.conftest import PHONE, Open, invitation
 from tests.browser.seed import PERSON_OF, Furnished
-from tests.flows.conftest import UNMAPPED, World
+from tests.flows.browser import Browser
+from tests.flows.conftest import World
 
 pytestmark = pytest.mark.alternate_databases
 
-# The dark colours stand in one place of the style sheet: these pages use all of them. `make screenshots` tries every page.
-IN_THE_DARK = ("/login", "/", "/syncs", "/connections", "/nowhere")
+# Colours stand in one place of the style sheet: these pages use all of them. `make axe` looks at those of every page.
+COLOURFUL = {
+    "login.html",
+    "syncs.html",
+    "sync.html",
+    "connections.html",
+    "error.html",
+    "bills/show.html",
+    "tokens.html",
+}
+TEMPLATES = Path("connector/web/console/templates")
+# Parts and frames of others, the page of another test, and one that asks for its own address again at once.
+NOT_HERE = {
+    "base.html", "macros.html", "confirm.html", "balances/confirm.html", "balances/parts.html", "bills/parts.html",
+    "mappings/parts.html", "no_users.html", "from_elsewhere.html",
+}  # fmt: skip
 
 
-def test_every_page_can_be_read_by_everybody(furnished: Furnished, visitor: Open) -> None:
+def test_every_page_can_be_read_by_everybody_and_leads_nobody_where_they_may_not_go(
+    furnished: Furnished, visitor: Open
+) -> None:
     """No serious violation, nothing wider than a phone, and not a word in the browser's console."""
-    ada = visitor(PERSON_OF[ADMIN])
-    assert faults(ada, {path: 200 for _, path in furnished.pages()}) == {}
+    pages: dict[str, tuple[int, str]] = {}
+    with looks.templates() as seen:
+        assert out_of_reach(furnished, seen, pages) == {}
+        ada, nobody = visitor(PERSON_OF[ADMIN]), visitor()
+        for one in (ada, nobody):
+            axe.bring(one.page.context)
+        found = {}
+        for template, (_, path) in pages.items():
+            assert ada.go(path) in (200, 404), path
+            found[path] = looks.faults_of(ada, template in COLOURFUL)
+        for form in furnished.forms():
+            ada.fill_in(form.path, form.fields)
+            found[form.name] = looks.faults_of(ada, form.name.endswith("wrong"))
+        for template, path in (
+            ("login.html", "/login"),
+            ("invitation.html", invitation(ada)),
+            ("error.html", "/nowhere"),
+        ):
+            nobody.go(path)
+            found[path] = looks.faults_of(nobody, template in COLOURFUL)
+    assert {path: wrong for path, wrong in found.items() if wrong} == {}
+    assert {str(one.relative_to(TEMPLATES)) for one in TEMPLATES.rglob("*.html")} - set(seen) == NOT_HERE
 
 
-def test_pages_of_other_roles_and_those_that_refuse_can_be_read_too(people: World, visitor: Open) -> None:
-    people.sign_up(items=(UNMAPPED,))
-    people.settle()
-    nobody, vera, otto = visitor(), visitor(PERSON_OF[VIEWER]), visitor(PERSON_OF[OPERATOR])
-    parked = f"/syncs/{people.sync('subscription', 'sub-1').id}"
-    assert faults(nobody, {"/login": 200, "/syncs": 200, "/nowhere": 404}) == {}
-    assert faults(vera, {"/": 200, parked: 200, "/audit": 403, "/syncs?status=lost": 400, "/nowhere": 404}) == {}
-    assert faults(otto, {parked: 200, "/connections": 200, "/audit": 403}) == {}
+def out_of_reach(furnished: Furnished, seen: list[str], longest: dict[str, tuple[int, str]]) -> dict[str, list[str]]:
+    """What pages offer to those who may not use it, by who looked; `longest` gets the longest page of each template."""
+    found = {}
+    for role in ROLES:
+        browser = Browser(furnished.world.services)
+        browser.log_in(PERSON_OF[role])
+        for name, path in furnished.pages(role):
+            before = len(seen)
+            answer = browser.get(path, follow_redirects=True)
+            assert answer.status_code in (200, 404), (role, path)
+            found[f"{role}: {name}"] = looks.out_of_reach(furnished.world.services, role, answer.text)
+            if role == ADMIN and len(seen) > before:
+                longest[seen[-1]] = max(longest.get(seen[-1], (0, "")), (len(answer.text), path))
+    return {name: wrong for name, wrong in found.items() if wrong}
 
 
 def test_page_before_there_is_anybody_can_be_read_too(world: World, visitor: Open) -> None:
-    assert faults(visitor(), {"/": 503}) == {}
-
-
-def faults(somebody: Visitor, pages: dict[str, int]) -> dict[str, list[str]]:
-    """What is wrong with each of these pages, which are to answer with this status; those without a fault are left out."""
-    axe.bring(somebody.page.context)
-    found = {path: look_at(somebody, path, status) for path, status in pages.items()}
-    return {path: wrong for path, wrong in found.items() if wrong}
-
-
-def look_at(somebody: Visitor, path: str, status: int) -> list[str]:
-    page = somebody.page
-    page.set_viewport_size(DESK)
-    page.emulate_media(color_scheme="light")
-    answered, is_page = somebody.open(path)
-    if answered != status:
-        return [f"status {answered}: {somebody.said()}"]
-    if not is_page:
-        return []
-    found = [f"light: {one}" for one in axe.serious(page)]
-    if path in IN_THE_DARK:
-        page.emulate_media(color_scheme="dark")
-        found += [f"dark: {one}" for one in axe.serious(page, only="color-contrast")]
-    page.set_viewport_size(PHONE)
-    if somebody.is_wider_than_the_window():
-        found.append("wider than a phone")
-    return found
+    nobody = visitor()
+    axe.bring(nobody.page.context)
+    assert nobody.go("/") == 503
+    assert looks.faults_of(nobody) == []
 
 
 def test_on_a_phone_the_menu_opens_over_the_page_and_closes_by_itself(people: World, visitor: Open) -> None:

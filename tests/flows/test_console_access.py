@@ -565,6 +565,18 @@ def test_what_stands_in_an_address_cannot_break_a_page(people: World, path: str,
     assert "Location" not in answer.headers
 
 
+def test_form_about_what_can_be_no_row_is_not_found_rather_than_not_allowed(people: World) -> None:
+    """`/syncs/0/retry` is an address that can be looked at and sent to: neither is said to be the wrong way."""
+    browser = Browser(people.services)
+    browser.log_in("the-admin")
+    for row in ("0", "9223372036854775808", "9" * 20):
+        for route in ROUTES:
+            if "<row:" in route.path:
+                path = address(re.sub("<row:[^>]+>", row, route.path))
+                answer = browser.get(path) if route.method == "GET" else browser.post(path)
+                assert answer.status_code == 404, (row, route)
+
+
 def test_form_larger_than_any_of_ours_is_refused(people: World) -> None:
     browser = Browser(people.services)
     browser.get("/login")

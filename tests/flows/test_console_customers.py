@@ -357,6 +357,15 @@ def test_strange_names_are_escaped_and_nothing_of_other_connections_is_shown(
     assert CANARY not in page.text
     assert CANARY in html.unescape(page.text)
     assert browser.get("/search", query_string={"q": CANARY}).text.count(CANARY) == 0
+    # The list of each, and what an id leads to in it, are its own.
+    for name, ids in {"default": {"acme", "strange"}, "other": {"acme"}}.items():
+        assert {row[0] for row in cells(browser.get(f"/customers?connection={name}"), "Customers")} == ids
+        [found] = cells(browser.get(f"/customers?connection={name}&about=acme"), "Customers")
+        assert ("their-account" in found, found[1]) == (name == "other", "on its way" if name == "other" else "in step")
+    assert (
+        "their" not in text_of(browser.get("/customers?connection=default&about=their-sub")).partition("Customers")[2]
+    )
+    assert "No customer is like this" in text_of(browser.get("/customers?connection=default&about=their-account"))
     for path in ("/customers/nowhere/acme", "/customers/default/nobody", "/customers/default/%3Cb%3E"):
         assert browser.get(path).status_code == 404
 

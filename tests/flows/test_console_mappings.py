@@ -15,6 +15,7 @@ from sqlalchemy import select
 from werkzeug.test import TestResponse
 
 from connector.cli import main
+from connector.mappings import set_up
 from connector.mappings.files import COLUMNS
 from connector.models import AuditEntry, Mapping
 from connector.remapping import proposals, rows
@@ -240,6 +241,24 @@ def test_change_of_somebody_else_is_shown_and_never_overwritten_unseen(people: W
     assert entries(people) == [("web:otto", "mappings change", f"Plan {people.ids['pro']} → ItemPrice {SCALE}")]
 
 
+def test_change_of_somebody_else_between_the_check_and_the_saving_is_not_overwritten(
+    people: World, as_person: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser, take_back = as_person("otto"), set_up.take_back
+
+    def while_m3ter_is_asked(*arguments: Any) -> None:
+        monkeypatch.setattr(set_up, "take_back", take_back)
+        people.map("NotMetered", "*", SCALE)
+        take_back(*arguments)
+
+    shown = choose(browser, browser.get(f"{PAGE}/edit"), {SCALE: people.ids["pro"]})
+    monkeypatch.setattr(set_up, "take_back", while_m3ter_is_asked)
+    again = press(browser, shown)
+    assert (again.status_code, "This has changed since you looked" in text_of(again)) == (200, True)
+    assert ("NotMetered", "*", SCALE) in said(people)
+    assert entries(people) == []
+
+
 # What has been metered
 
 
@@ -276,9 +295,15 @@ def test_another_plan_for_what_is_metered_names_the_account_plans_and_has_to_be_
     gone = choose(browser, browser.get(f"{PAGE}/edit"), {SCALE: rows.REMOVE_CHOICE})
     assert press(browser, gone, reason="not sold").status_code == 303
     assert SCALE not in {external_id for _, _, external_id in said(people)}
+    # What had the item is looked at again at once, and stands still for want of it.
+    gone = choose(browser, browser.get(f"{PAGE}/edit"), {PRO: rows.REMOVE_CHOICE})
+    assert press(browser, gone, reason="not sold", meant="yes").status_code == 303
+    people.work()
+    row = people.sync("subscription", "sub-1")
+    assert (row.status, row.cause) == ("parked", "unmapped_item_price")
     with people.services.reading() as db:
-        [note] = db.scalars(select(AuditEntry).where(AuditEntry.action == "mappings remove"))
-    assert note.detail == {"reason": "not sold"}
+        notes = db.scalars(select(AuditEntry).where(AuditEntry.action == "mappings remove")).all()
+    assert [note.detail for note in notes] == [{"reason": "not sold"}] * 2
 
 
 # Files
@@ -438,6 +463,14 @@ def test_provider_that_is_away_leaves_a_page_on_which_ids_can_be_typed(people: W
     people.box.faults.order("chargebee", "retrieve_item_price", "status", count=50, status=503)
     assert press(browser, shown).status_code == 409
     assert UNMAPPED not in {external_id for _, _, external_id in said(people)}
+    # What could not be read is asked for again at the next look.
+    people.box.faults.clear()
+    assert people.ids["beta"] in offered(browser.get(f"{PAGE}/unmapped"), UNMAPPED)
+    parked = people.sync("subscription", "sub-1")
+    assert "Map this price" in text_of(browser.get(f"/syncs/{parked.id}"))
+    browser.post(f"/syncs/{parked.id}/skip", {"reason": "not a customer any more"})
+    page = text_of(browser.get(f"/syncs/{parked.id}"))
+    assert ("superseded" in page, "Map this price" in page) == (True, False)
 
 
 def test_what_m3ter_shows_and_is_not_here_is_compared_and_taken_back(people: World, as_person: Any) -> None:

@@ -125,6 +125,22 @@ def test_link_is_worth_nothing_when_it_is_old_replaced_changed_or_for_somebody_d
     third = office.link("bob")
     office.does("disable", "bob")
     assert not works(third)
+    assert not works(office.link("bob"))
+
+
+def test_link_that_is_replaced_while_its_form_is_on_the_way_sets_no_password(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link, bob, hashed = office.link("bob"), office.browser(), access._hashed
+
+    def after_a_newer_link(name: str, password: str) -> str:
+        access.end_sessions(office.services, "bob", "test")
+        return hashed(name, password)
+
+    bob.get(link)
+    monkeypatch.setattr(access, "_hashed", after_a_newer_link)
+    assert "used up" in text_of(bob.post(link, {"new": NEW, "again": NEW}))
+    assert office.browser().log_in("bob", NEW).status_code == 401
 
 
 def test_another_role_and_disabling_end_the_sessions_of_the_user(office: Office) -> None:
@@ -148,6 +164,7 @@ def test_another_role_and_disabling_end_the_sessions_of_the_user(office: Office)
 
 
 def test_nobody_takes_away_the_last_admin_or_their_own_rights_from_here(office: Office) -> None:
+    add_user(office.services, "vera", VIEWER)
     for what, fields in (("role", {"role": VIEWER}), ("disable", {})):
         assert "You cannot take your own rights away" in office.does(what, "ada", **fields)
     assert office.did() == []

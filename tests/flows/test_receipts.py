@@ -285,15 +285,15 @@ def test_a_pushed_bill_is_shown_with_both_totals_its_final_invoice_and_where_eac
 
 
 def test_a_bill_that_was_sent_in_part_says_what_is_still_to_come(renewed: World, bills: Command) -> None:
-    bill_id = renewed.bill({"subtotal": 7, "description": "first"}, {"subtotal": 8, "description": "second"})
+    bill_id = renewed.bill({"subtotal": 7, "description": "first"}, {"subtotal": "0.01", "description": "second"})
     renewed.box.faults.order("chargebee", "add_charge_item", "status", count=9, skip=1, status=429, retry_after=60)
     renewed.poll()
     shown = text(bills("show", bill_id))
     before, after = shown.split("Still to come")
-    assert "Bill 15.00 USD (exactly 15), added 7.00 USD: NOT EQUAL, 8.00 still to come" in before
+    assert "Bill 7.01 USD (exactly 7.01), added 7.00 USD: NOT EQUAL, 0.01 still to come" in before
     assert ("first" in before, "second" in before, "second" in after, "first" in after) == (True, False, True, False)
     found = document(bills("show", bill_id, "--json"))
-    assert (found["receipt"], found["now"]["equal"], found["now"]["to_come"]) == (None, False, "8.00")
+    assert (found["receipt"], found["now"]["equal"], found["now"]["to_come"]) == (None, False, "0.01")
     assert [one["status"] for one in found["under_way"]] == ["done", "planned"]
 
 

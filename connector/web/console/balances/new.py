@@ -275,7 +275,7 @@ PAID = (
 )
 PRICE = (
     Field("currency", "Currency", "choice", "What is charged in; need not be the balance's.", required=True),
-    Field("amount", "Amount", "amount", "The price at a time; or else units at a price:"),
+    Field("amount", "Amount", "amount", "The price as a whole; or else give units and the price of one."),
     Field("units", "Units", "amount"),
     Field("unit_price", "Price of one unit", "amount"),
 )

@@ -15,7 +15,7 @@ from connector.bills.standing import Standing
 from connector.errors import ConnectorError
 from connector.models import OPEN
 from connector.syncs import HELD_BACK, STATUSES
-from connector.web.console import forms
+from connector.web.console import forms, next_steps
 from connector.web.console.here import services
 
 CLOSING = "closing"
@@ -108,6 +108,7 @@ def show(name: str, bill_id: str) -> ResponseReturnValue:
         "bills/show.html", bill=found, work=work, held_by=held_by, rows=rows, left_out=len(lines) - len(shown), how=_how,
         charge_name=receipts.charge_name, invoice_of=receipts.invoice_of,
         content=found.frozen.sha256 if found.frozen else None, two_people=two_people_above(name),
+        step=next_steps.of(found.sync) if found.sync else None,
         can_retry=found.sync is not None and found.sync.status in HELD_BACK,
     )  # fmt: skip
 
