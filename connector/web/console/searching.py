@@ -9,10 +9,10 @@ from flask import redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from connector import search
+from connector.access import ADMIN
 from connector.customer_overview import by_name
 from connector.customer_overview.by_name import Matches
 from connector.errors import BadInput, ConnectorError
-from connector.access import ADMIN
 from connector.search import Hit
 from connector.web.console import forms
 from connector.web.console.here import me, services
