@@ -20,6 +20,7 @@ IS_LEFT = text("status IN ('ignored', 'failed')")
 # What stands where it stands until somebody does something about it: the ends that are counted.
 IS_AT_REST = text("status IN ('succeeded', 'superseded', 'parked')")
 HAS_CAUSE = text("cause IS NOT NULL")
+HAS_PARENT = text("parent_id IS NOT NULL")
 IS_UNDER_WAY = text("status NOT IN ('done', 'withdrawn')")
 
 
@@ -90,6 +91,17 @@ class Cursor(Base):
     at: Mapped[datetime]
 
 
+class EventRecord(Base):
+    """That an event tells of this record of either system: what an event is about stands in its body alone otherwise."""
+
+    __tablename__ = "event_records"
+    __table_args__ = (UniqueConstraint("connection", "record_id", "inbox_id"),)
+
+    connection: Mapped[str]
+    record_id: Mapped[str]
+    inbox_id: Mapped[int] = mapped_column(Id)
+
+
 class QuarantinedBody(Base):
     """An authenticated delivery that could not become an event, and why."""
 
@@ -106,12 +118,17 @@ class MirroredResource(Base):
     """The newest state seen of one Chargebee resource, as Chargebee wrote it."""
 
     __tablename__ = "mirror"
-    __table_args__ = (UniqueConstraint("connection", "resource", "resource_id"),)
+    __table_args__ = (
+        UniqueConstraint("connection", "resource", "resource_id"),
+        Index("ix_mirror_parent_id", "connection", "parent_id", sqlite_where=HAS_PARENT, postgresql_where=HAS_PARENT),
+    )
 
     connection: Mapped[str]
     resource: Mapped[str]
     resource_id: Mapped[str]
     customer_id: Mapped[str | None] = mapped_column(index=True)
+    # Of a customer: the one above it.
+    parent_id: Mapped[str | None]
     resource_version: Mapped[int] = mapped_column(Id)
     body: Mapped[dict[str, Any]]
     sha256: Mapped[str] = mapped_column(String(64))
@@ -321,7 +338,7 @@ class Mapping(Base):
     created_at: Mapped[datetime]
     # Rows that we also write to m3ter: when we first tried, and the id it got there.
     sent_at: Mapped[datetime | None]
-    m3ter_mapping_id: Mapped[str | None]
+    m3ter_mapping_id: Mapped[str | None] = mapped_column(index=True)
 
 
 class Account(Base):
@@ -609,7 +626,7 @@ class SoldTopUp(Base):
 
     connection: Mapped[str]
     invoice_id: Mapped[str]
-    line_id: Mapped[str]
+    line_id: Mapped[str] = mapped_column(index=True)
     product_id: Mapped[int] = mapped_column(ForeignKey("top_up_products.id"))
     basis: Mapped[str]
     customer_id: Mapped[str]

@@ -103,6 +103,7 @@ def _text(one: CustomerOverview) -> list[Any]:
                 ("Code", one.account_code),
                 ("Currency", one.currency),
                 ("Below", one.parent_id),
+                ("Invoices go to", one.invoice_owner_id),
                 ("Billed until", moment(one.timeline.billed_until)),
                 ("Last heard of", moment(one.seen_at)),
             ]
@@ -130,6 +131,7 @@ def _text(one: CustomerOverview) -> list[Any]:
         for balance in one.balances
     ]  # fmt: skip
     for title, columns, found in (
+        ("Customers below", ["customer", "state"], [[child.customer_id, child.state] for child in one.children]),
         ("Subscriptions", ["subscription", "status", "item prices", "sync"], lines),
         ("Plans over time", ["subscription", "item price", "what", "plan", "from", "until (exclusive)"], plans),
         ("Bills", ["bill", "total", "sent", "sync", "invoices"], bills),

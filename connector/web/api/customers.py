@@ -16,7 +16,7 @@ from connector.web.api.shapes import Body, OneOf, Page, Paged, Query, Shape, Tex
 from connector.web.api.syncs import SyncShape
 
 State = Annotated[str, OneOf(states.FILTERS)]
-Kind = Literal["customer", "bill", "balance", "balance_request", "sync", "event"]
+Kind = Literal["customer", "bill", "balance", "balance_request", "mapping", "sync", "event"]
 
 
 class HitShape(Shape):
@@ -152,6 +152,13 @@ class CustomerEventShape(Shape):
     status: str
 
 
+class ChildShape(Shape):
+    """A customer below another."""
+
+    customer_id: str
+    state: str
+
+
 class CustomerShape(Shape):
     """A customer whole, from our own rows; names and addresses are left out."""
 
@@ -162,7 +169,10 @@ class CustomerShape(Shape):
     account_code: str | None
     account_status: str | None
     currency: str | None
-    parent_id: str | None
+    parent_id: str | None = Field(description="The customer above it.")
+    invoice_owner_id: str | None = Field(description="Who gets its invoices, where that is another customer.")
+    children: list[ChildShape] = Field(description="The customers right below it that were seen.")
+    more_children: bool
     deleted: bool
     unsettled: bool
     seen_at: datetime | None

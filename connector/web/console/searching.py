@@ -89,6 +89,7 @@ PAGES = {
     "bill": ("bill", {"name": "connection", "bill_id": "id"}),
     "balance": ("balance", {"name": "connection", "balance_id": "id"}),
     "balance_request": ("balance_request", {"name": "connection", "request_id": "id"}),
+    "mapping": ("mappings", {"connection": "connection", "about": "id"}),
     "sync": ("sync", {"sync_id": "id"}),
     "event": ("event", {"inbox_id": "id"}),
 }
