@@ -220,7 +220,9 @@ def test_customers_are_listed_by_what_they_are_called(box: Sandbox, chargebee_sd
 
     def listed(**filters: Any) -> list[str]:
         form = {name: {operator: value} for name, (operator, value) in filters.items()}
-        return [row.customer.id for row in chargebee_sdk.Customer.list({**form, "sort_by": {"desc": "created_at"}}).list]
+        return [
+            row.customer.id for row in chargebee_sdk.Customer.list({**form, "sort_by": {"desc": "created_at"}}).list
+        ]
 
     assert listed(company=("starts_with", "Acme")) == ["c2", "c1"], "the deleted one is left out"
     assert listed(company=("is", "Acme")) == []
