@@ -214,6 +214,7 @@ def test_customer_is_found_by_company_from_the_search_box_and_no_address_holds_i
     expect(otto.page.get_by_role("heading", name="Customer acme")).to_be_visible()
     assert not any("acme%20L" in one or "acme+L" in one for one in asked)
     # An id goes straight to its page.
+    otto.go("/")
     otto.page.get_by_placeholder("Any id or name").fill("sub-1")
     otto.page.keyboard.press("Enter")
     expect(otto.page.get_by_role("heading", name="Customer acme")).to_be_visible()
