@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeGuard
 
 from sqlalchemy import ColumnElement, delete, func, literal, select, update
 from sqlalchemy.orm import Session, defer
@@ -90,7 +90,8 @@ def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _is_name(value: object) -> bool:
+def is_name(value: object) -> TypeGuard[str]:
+    """Whether it is a text that can be an id or the name of a type."""
     return isinstance(value, str) and 0 < len(value) <= MAX_ID and value.isprintable()
 
 
@@ -98,9 +99,9 @@ def chargebee_event(body: bytes) -> Event:
     """The event in a Chargebee delivery (Chargebee API: Events); raises BadBody when it is none."""
     found = read_json(body)
     event_id, event_type, occurred_at = found.get("id"), found.get("event_type"), found.get("occurred_at")
-    if not _is_name(event_id):
+    if not is_name(event_id):
         raise BadBody("the event has no id")
-    if not _is_name(event_type):
+    if not is_name(event_type):
         raise BadBody("the event has no event_type")
     if found.get("api_version") != "v2":
         raise BadBody("the event's api_version is not v2: set the webhook to API version 2")
@@ -116,8 +117,8 @@ def m3ter_event(body: bytes) -> Event:
     found = read_json(body)
     event_id, name = found.get("id"), found.get("eventName")
     return Event(
-        event_id=str(event_id) if _is_name(event_id) else hashlib.sha256(body).hexdigest(),
-        event_type=str(name) if _is_name(name) else "notification",
+        event_id=str(event_id) if is_name(event_id) else hashlib.sha256(body).hexdigest(),
+        event_type=str(name) if is_name(name) else "notification",
         occurred_at=None,
     )
 

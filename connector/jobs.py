@@ -14,7 +14,7 @@ from rq.serializers import JSONSerializer
 from rq.worker_registration import get_keys
 from sqlalchemy.exc import OperationalError
 
-from connector import handlers, inbox, syncs
+from connector import event_records, handlers, inbox, syncs
 from connector.models import InboxEvent
 from connector.services import Services
 
@@ -81,6 +81,7 @@ def dispatch(services: Services) -> None:
         with services.transaction() as db:
             rows = inbox.take_new(db, BATCH)
             asked = [sync_id for row in rows for sync_id in _dispatch_one(db, row, now)]
+            event_records.keep(db, rows)
             due = syncs.mark_queued(db, list(dict.fromkeys(asked)), now)
         enqueue(services.redis, due)
         if len(rows) < BATCH:

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Select, and_, or_, select
 from sqlalchemy.orm import Session, defer
 
 from connector import inbox
-from connector.models import Account, AccountPlan, BillSnapshot, InboxEvent, LinePush, SeenBill, Sync
+from connector.models import Account, AccountPlan, BillSnapshot, EventRecord, InboxEvent, LinePush, SeenBill, Sync
 
 MOST = 200
 
@@ -107,9 +107,9 @@ def events(
     before: int | None = None,
     limit: int,
 ) -> list[InboxEvent]:
-    """The newest events, without their bodies, that have this id themselves or opened a sync about it.
+    """The newest events, without their bodies, that have this id themselves, tell of it, or opened a sync about it.
 
-    One that only joined an open sync is not among them: what an event is about stands in its body alone.
+    What an event tells of is kept when it is dispatched; of one from before that was kept, it stands in its body alone.
     """
     start = inbox.trigger_of("")
     triggers = (
@@ -119,14 +119,24 @@ def events(
         .limit(MOST)
     )
     ids = {about, *(one.removeprefix(start) for one in db.scalars(triggers))}
+    telling = (
+        select(EventRecord.inbox_id)
+        .where(EventRecord.connection.in_(connections), EventRecord.record_id == about)
+        .where(*([] if before is None else [EventRecord.inbox_id < before]))
+        .order_by(EventRecord.inbox_id.desc())
+        .limit(MOST)
+    )
     wanted = [
         InboxEvent.connection.in_(connections),
         # The index of ids begins with connection and source.
         InboxEvent.source.in_(inbox.SOURCES if source is None else (source,)),
-        InboxEvent.event_id.in_(ids),
         *([] if status is None else [InboxEvent.status == status]),
         *([] if event_type is None else [InboxEvent.event_type == event_type]),
         *([] if before is None else [InboxEvent.id < before]),
     ]
-    rows = select(InboxEvent).where(*wanted).order_by(InboxEvent.id.desc()).limit(limit)
-    return list(db.scalars(rows.options(defer(InboxEvent.body))))
+    found: dict[int, InboxEvent] = {}
+    # Two statements, each with an index of its own: no database likes to be asked for one or the other.
+    for named in (InboxEvent.event_id.in_(ids), InboxEvent.id.in_(list(db.scalars(telling)))):
+        rows = select(InboxEvent).where(named, *wanted).order_by(InboxEvent.id.desc()).limit(limit)
+        found |= {row.id: row for row in db.scalars(rows.options(defer(InboxEvent.body)))}
+    return sorted(found.values(), key=lambda row: -row.id)[:limit]

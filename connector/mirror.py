@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from connector import invoice_terms, transfers
+from connector import inbox, invoice_terms, transfers
 from connector.clients.chargebee_objects import Customer, Subscription
 from connector.database import insert
 from connector.models import MirroredResource, SubscriptionState
@@ -65,6 +65,7 @@ def keep(
     values = {
         "resource_version": version if known else 0,
         "customer_id": body.get("customer_id"),
+        "parent_id": parent_of(body) if resource == "customer" else None,
         "body": _storable(body),
         "sha256": _digest(body),
         "unsettled": not known and not settled,
@@ -87,6 +88,13 @@ def keep(
         invoice_terms.note(db, connection, values["body"], now)
     if resource == "subscription" and known:
         _keep_state(db, connection, body, now, settled=settled, backdated=backdated)
+
+
+def parent_of(body: dict[str, Any]) -> str | None:
+    """The customer above this one (Chargebee API: Customers, relationship), whoever gets its invoices."""
+    relationship = body.get("relationship")
+    parent_id = relationship.get("parent_id") if isinstance(relationship, dict) else None
+    return parent_id if inbox.is_name(parent_id) else None
 
 
 def _note_tie(db: Session, connection: str, resource: str, resource_id: str, values: dict[str, Any]) -> None:
@@ -206,6 +214,14 @@ def history(db: Session, connection: str, subscription_id: str) -> tuple[Subscri
     states = [state for state in states if state.id == subscription_id or state.status != "transferred"]
     live = transfers.live_ids(db, connection, "customer", {state.customer_id for state in states})
     return tuple(replace(state, id=subscription_id, customer_id=live[state.customer_id]) for state in states)
+
+
+def children_of(db: Session, connection: str, customer_id: str, limit: int) -> list[str]:
+    """The customers right below this one that have been seen, by id."""
+    below = select(MirroredResource.resource_id).where(
+        MirroredResource.connection == connection, MirroredResource.parent_id == customer_id
+    )
+    return list(db.scalars(below.order_by(MirroredResource.resource_id).limit(limit)))
 
 
 def subscriptions_of(db: Session, connection: str, customer_ids: Iterable[str]) -> list[Subscription]:

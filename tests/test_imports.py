@@ -39,7 +39,7 @@ LAYERS = (
     ("timelines",),
     ("plan_changes",),
     ("subscriptions", "bills", "balances"),
-    ("handlers", "alerts", "remapping", "customer_overview", "related", "search", "retries"),
+    ("handlers", "event_records", "alerts", "remapping", "customer_overview", "related", "search", "retries"),
     ("jobs",),
     ("actions", "overview"),
     ("clock", "web"),

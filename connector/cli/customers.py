@@ -8,7 +8,7 @@ import click
 from connector import actions, audit, money, search
 from connector.cli.common import connection_option, output, table, wire
 from connector.cli.syncs import facts
-from connector.customer_overview import overview, states
+from connector.customer_overview import by_name, overview, states
 from connector.customer_overview.overview import CustomerOverview
 from connector.customer_overview.timeline import rows
 from connector.errors import ConnectorError
@@ -50,6 +50,31 @@ def find(id: str) -> Any:
     return {"hits": hits}, table("Found", columns, [[one[name] for name in columns] for one in hits])
 
 
+@customers_group.command("named")
+@click.argument("words", required=False)
+@click.option("--names", "with_names", is_flag=True, help="Also show names, companies and e-mail addresses.")
+@connection_option
+@output
+def find_by_name(words: str | None, with_names: bool, connection: str) -> Any:
+    """Ask Chargebee now for customers by name, company or whole e-mail address; that you looked is kept, the words are not.
+
+    Without WORDS they are asked for, so that they stay out of the shell's history.
+    """
+    if words is None:
+        words = click.prompt("Name, company or e-mail address", err=True)
+    found = by_name.find(wire(), connection, words, who=audit.actor(), with_names=with_names)
+    document = by_name.as_json(found)
+    columns = ["customer_id", *(["name", "company", "email"] if with_names else []), "says", "state", "account_id"]
+    unknown = {"state": "not known to the connector yet"}
+    lines = [one if one["known"] else one | unknown for one in document["matches"]]
+    text: list[Any] = [table("Customers", columns, [[one[name] for name in columns] for one in lines]), *found.faults]
+    if found.more:
+        text.append("Chargebee has more customers like this than one page holds: say more of the name.")
+    if found.left_out:
+        text.append(f"Chargebee also named {found.left_out} that are not called like this: they are left out.")
+    return document, [*text, f"Calls to Chargebee: {found.calls}"]
+
+
 @customers_group.command("show")
 @click.argument("id")
 @connection_option
@@ -78,6 +103,7 @@ def _text(one: CustomerOverview) -> list[Any]:
                 ("Code", one.account_code),
                 ("Currency", one.currency),
                 ("Below", one.parent_id),
+                ("Invoices go to", one.invoice_owner_id),
                 ("Billed until", moment(one.timeline.billed_until)),
                 ("Last heard of", moment(one.seen_at)),
             ]
@@ -105,6 +131,7 @@ def _text(one: CustomerOverview) -> list[Any]:
         for balance in one.balances
     ]  # fmt: skip
     for title, columns, found in (
+        ("Customers below", ["customer", "state"], [[child.customer_id, child.state] for child in one.children]),
         ("Subscriptions", ["subscription", "status", "item prices", "sync"], lines),
         ("Plans over time", ["subscription", "item price", "what", "plan", "from", "until (exclusive)"], plans),
         ("Bills", ["bill", "total", "sent", "sync", "invoices"], bills),

@@ -9,6 +9,7 @@ from connector.clients.chargebee_api import KEY_HEADER, ChargebeeApi, check_prog
 from connector.clients.chargebee_objects import (
     AddedCharge,
     CreditNote,
+    Customer,
     Invoice,
     InvoiceCredit,
     InvoiceLine,
@@ -44,6 +45,16 @@ class ChargebeeClient:
         """
         answer = self._api.call("Customer.retrieve", self._sdk.Customer.retrieve, segment(customer_id))
         return member(answer.json(), "customer")
+
+    def customers_like(self, filters: Sequence[tuple[str, str, str]], limit: int) -> tuple[list[Customer], bool]:
+        """The newest customers to whom all these filters apply (field, operator, value), and whether there are more.
+
+        One page; deleted customers are left out. Chargebee API: Customers > List customers
+        """
+        asked: dict[str, Any] = {field: {operator: value} for field, operator, value in filters}
+        asked |= {"sort_by": {"desc": "created_at"}, "limit": limit}
+        rows, following = self._api.page("Customer.list", self._sdk.Customer.list, "customer", asked, None)
+        return [Customer.from_json(raw) for raw in rows], following is not None
 
     def retrieve_subscription(self, subscription_id: str) -> dict[str, Any]:
         """The whole answer: the `subscription` and, beside it, its `customer`.

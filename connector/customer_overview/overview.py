@@ -14,6 +14,7 @@ from connector.account_plans import Current, owned_by
 from connector.balances import requests
 from connector.clients.chargebee_objects import Customer, Subscription
 from connector.customer_overview import states
+from connector.customer_overview.states import CustomerLine
 from connector.customer_overview.timeline import Group, Timeline, group, rows, timeline
 from connector.customers import accounts_that_pay
 from connector.errors import ConnectorError
@@ -39,7 +40,7 @@ from connector.subscriptions import metering
 from connector.timelines import Metering, Wanted, wanted_plans
 
 # What is read of each at most; a page says when there is more.
-SUBSCRIPTIONS, BILLS, NEWEST = 40, 10, 15
+SUBSCRIPTIONS, BILLS, NEWEST, CHILDREN = 40, 10, 15, 40
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,14 @@ class CustomerOverview:
     account_code: str | None
     account_status: str | None
     currency: str | None
+    # The customer above it, and whoever gets its invoices where that is not itself.
     parent_id: str | None
+    invoice_owner_id: str | None
+    # Those of the two that have a page here.
+    known_above: frozenset[str]
+    # The customers right below it.
+    children: tuple[CustomerLine, ...]
+    more_children: bool
     deleted: bool
     # Whether Chargebee will be asked at the next sync, since what was seen does not say what is newest.
     unsettled: bool
@@ -184,10 +192,13 @@ def of_customer(
         balances = _balances(db, connection, account_id, asked) if account_id else []
         events = _events(db, connection, latest)
         state = states.of_customers(db, connection, [customer_id]).get(customer_id)
+        body = seen.body if seen is not None else {}
+        parent_id, invoice_owner_id = _above(body)
+        known_above = {one for one in (parent_id, invoice_owner_id) if one and is_known(db, connection, one)}
+        below = mirror.children_of(db, connection, customer_id, CHILDREN + 1)
+        children = states.named(db, connection, below[:CHILDREN])
     groups, found, faults = _groups(services, connection, ids, choices, metering(settings), plan_names or {})
     lines = tuple(SubscriptionLine(one, found.get(one), newest.get(one)) for one in ids)
-    body = seen.body if seen is not None else {}
-    parent = _parent(body)
     return CustomerOverview(
         connection=connection,
         customer_id=customer_id,
@@ -196,7 +207,11 @@ def of_customer(
         account_code=account.code if account is not None else None,
         account_status=account.status if account is not None else None,
         currency=body.get("preferred_currency_code"),
-        parent_id=parent,
+        parent_id=parent_id,
+        invoice_owner_id=invoice_owner_id,
+        known_above=frozenset(known_above),
+        children=tuple(children),
+        more_children=len(below) > CHILDREN,
         deleted=bool(body.get("deleted")),
         unsettled=seen is not None and seen.unsettled,
         seen_at=seen.seen_at if seen is not None else None,
@@ -243,12 +258,15 @@ def _newest_syncs(db: Session, connection: str, kind: str, subjects: Sequence[st
     return {row.subject: row for row in db.scalars(select(Sync).where(Sync.id.in_(newest)))}
 
 
-def _parent(body: dict[str, Any]) -> str | None:
-    """The customer above, that gets the invoices."""
+def _above(body: dict[str, Any]) -> tuple[str | None, str | None]:
+    """The customer above, and the other customer that gets the invoices."""
     try:
-        return Customer.from_json(body).parent_id if body else None
+        read = Customer.from_json(body) if body else None
     except ConnectorError:
-        return None  # what cannot be read is said by its sync
+        read = None  # what cannot be read is said by its sync
+    if read is None:
+        return None, None
+    return mirror.parent_of(body), read.invoice_owner_id if read.invoice_owner_id != read.id else None
 
 
 def _groups(
@@ -382,6 +400,9 @@ def as_json(one: CustomerOverview) -> dict[str, Any]:
         "account_status": one.account_status,
         "currency": one.currency,
         "parent_id": one.parent_id,
+        "invoice_owner_id": one.invoice_owner_id,
+        "children": [{"customer_id": child.customer_id, "state": child.state} for child in one.children],
+        "more_children": one.more_children,
         "deleted": one.deleted,
         "unsettled": one.unsettled,
         "seen_at": _iso(one.seen_at),

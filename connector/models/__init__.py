@@ -15,9 +15,11 @@ from connector.models.counted import LastLook, Tally, TallyCursor
 from connector.models.mapped import ALWAYS, IS_PEOPLES, Account, AccountPlan, Mapping, Transfer
 from connector.models.people import ApiToken, AuditEntry, User
 from connector.models.received import (
+    HAS_PARENT,
     IS_LEFT,
     IS_PENDING,
     Cursor,
+    EventRecord,
     InboxEvent,
     InvoiceTerm,
     MirroredResource,
@@ -41,6 +43,7 @@ from connector.models.work import (
 __all__ = [
     "ALWAYS",
     "HAS_CAUSE",
+    "HAS_PARENT",
     "IS_AT_REST",
     "IS_BILL",
     "IS_LEFT",
@@ -67,6 +70,7 @@ __all__ = [
     "BillComparison",
     "BillSnapshot",
     "Cursor",
+    "EventRecord",
     "Failure",
     "InboxEvent",
     "Installation",

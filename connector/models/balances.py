@@ -104,7 +104,7 @@ class SoldTopUp(Base):
 
     connection: Mapped[str]
     invoice_id: Mapped[str]
-    line_id: Mapped[str]
+    line_id: Mapped[str] = mapped_column(index=True)
     product_id: Mapped[int] = mapped_column(ForeignKey("top_up_products.id"))
     basis: Mapped[str]
     customer_id: Mapped[str]

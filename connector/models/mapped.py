@@ -46,7 +46,7 @@ class Mapping(Base):
     created_at: Mapped[datetime]
     # Rows that we also write to m3ter: when we first tried, and the id it got there.
     sent_at: Mapped[datetime | None]
-    m3ter_mapping_id: Mapped[str | None]
+    m3ter_mapping_id: Mapped[str | None] = mapped_column(index=True)
 
 
 class Account(Base):

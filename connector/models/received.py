@@ -12,6 +12,7 @@ from connector.models.base import Base
 # Written out and not as parameters: PostgreSQL finds a partial index only by a condition that it can read.
 IS_LEFT = text("status IN ('ignored', 'failed')")
 IS_PENDING = text("is_pending")
+HAS_PARENT = text("parent_id IS NOT NULL")
 
 
 class InboxEvent(Base):
@@ -52,6 +53,17 @@ class Cursor(Base):
     at: Mapped[datetime]
 
 
+class EventRecord(Base):
+    """That an event tells of this record of either system: what an event is about stands in its body alone otherwise."""
+
+    __tablename__ = "event_records"
+    __table_args__ = (UniqueConstraint("connection", "record_id", "inbox_id"),)
+
+    connection: Mapped[str]
+    record_id: Mapped[str]
+    inbox_id: Mapped[int] = mapped_column(Id)
+
+
 class QuarantinedBody(Base):
     """An authenticated delivery that could not become an event, and why."""
 
@@ -68,12 +80,17 @@ class MirroredResource(Base):
     """The newest state seen of one Chargebee resource, as Chargebee wrote it."""
 
     __tablename__ = "mirror"
-    __table_args__ = (UniqueConstraint("connection", "resource", "resource_id"),)
+    __table_args__ = (
+        UniqueConstraint("connection", "resource", "resource_id"),
+        Index("ix_mirror_parent_id", "connection", "parent_id", sqlite_where=HAS_PARENT, postgresql_where=HAS_PARENT),
+    )
 
     connection: Mapped[str]
     resource: Mapped[str]
     resource_id: Mapped[str]
     customer_id: Mapped[str | None] = mapped_column(index=True)
+    # Of a customer: the one above it.
+    parent_id: Mapped[str | None]
     resource_version: Mapped[int] = mapped_column(Id)
     body: Mapped[dict[str, Any]]
     sha256: Mapped[str] = mapped_column(String(64))

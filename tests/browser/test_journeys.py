@@ -11,6 +11,7 @@ from sqlalchemy import select
 from connector.mappings.files import COLUMNS
 from connector.models import AuditEntry, Mapping, Sync
 from connector.services import Services
+from tests.browser import axe
 from tests.browser.conftest import Open
 from tests.flows.conftest import CALLS_PRICE, PRO, UNMAPPED, World
 
@@ -195,6 +196,28 @@ def test_file_with_an_error_changes_nothing_and_is_applied_once_it_is_mended(peo
     expect(otto.page.get_by_role("status")).to_have_text("2 mappings saved; no sync had waited.")
     assert plan_of(people, UNMAPPED) == [people.ids["beta"]]
     assert set(plan_of(people, PRO)) == {people.ids["pro"], people.ids["scale"]}
+
+
+def test_customer_is_found_by_company_from_the_search_box_and_no_address_holds_it(people: World, visitor: Open) -> None:
+    people.sign_up()
+    people.settle()
+    people.chargebee.create_customer(id="c-2", company="acme Labs")
+    otto = visitor("otto")
+    axe.bring(otto.page.context)
+    asked: list[str] = []
+    otto.page.on("request", lambda request: asked.append(request.url))
+    otto.page.get_by_placeholder("Any id or name").fill("acme L")
+    otto.page.keyboard.press("Enter")
+    expect(otto.page.get_by_text("not known to the connector yet")).to_be_visible()
+    assert axe.serious(otto.page) == []
+    otto.follow("acme")
+    expect(otto.page.get_by_role("heading", name="Customer acme")).to_be_visible()
+    assert not any("acme%20L" in one or "acme+L" in one for one in asked)
+    # An id goes straight to its page.
+    otto.go("/")
+    otto.page.get_by_placeholder("Any id or name").fill("sub-1")
+    otto.page.keyboard.press("Enter")
+    expect(otto.page.get_by_role("heading", name="Customer acme")).to_be_visible()
 
 
 def test_viewer_sees_mappings_bills_customers_and_alerts_without_a_button(people: World, visitor: Open) -> None:

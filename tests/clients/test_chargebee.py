@@ -408,6 +408,20 @@ def test_pending_invoices_are_asked_for_with_chargebees_filters_over_all_pages(c
     assert [query(call).get("offset") for call in network.calls] == [None, "two", "three"]
 
 
+def test_customers_are_asked_for_by_what_they_are_called_one_page_and_no_more(client, network):
+    row = {"customer": {"id": "cust_1", "company": "Acme & Söhne", "resource_version": 1}, "card": {"status": "valid"}}
+    network.add(responses.GET, f"{API}/customers", json={"list": [row], "next_offset": '["1","2"]'})
+    found, more = client.customers_like((("company", "starts_with", "Acme & S"), ("last_name", "is", "Doe")), 20)
+    assert ([one.company for one in found], more) == (["Acme & Söhne"], True)
+    (call,) = network.calls
+    assert query(call) == {
+        "company[starts_with]": "Acme & S",
+        "last_name[is]": "Doe",
+        "sort_by[desc]": "created_at",
+        "limit": "20",
+    }
+
+
 def test_a_list_that_fails_midway_is_no_list(client, network):
     network.add(responses.GET, f"{API}/invoices", json={"list": [{"invoice": invoice()}], "next_offset": "two"})
     network.add(responses.GET, f"{API}/invoices", status=500)

@@ -343,6 +343,15 @@ def test_strange_names_are_escaped_and_nothing_of_other_connections_is_shown(
     assert [row[0] for row in cells(ours, "Subscriptions")] == ["sub-1"]
     assert [row[0] for row in cells(other, "Subscriptions")] == ["their-sub"]
     assert "their" not in text_of(ours)
+    # Each connection is a site of its own, and only the one that is chosen is asked for a name.
+    people.forget_calls()
+    choose = browser.post("/search", {"q": "acme Ltd"})
+    assert (choose.status_code, "Ask Chargebee" in text_of(choose), people.calls("chargebee")) == (200, True, [])
+    found = browser.post("/search", {"q": "acme Ltd", "connection": "default"})
+    assert [row[0] for row in cells(found, "Customers called acme Ltd")] == ["acme"]
+    refused = browser.post("/search", {"q": "acme Ltd", "connection": "other"})
+    assert (refused.status_code, "Chargebee does not say now" in text_of(refused)) == (409, True)
+    assert cells(browser.post("/search", {"q": CANARY, "connection": "default"}), f"Customers called {CANARY}") == []
     assert "in step" in text_of(ours)
     assert "on its way" in text_of(other)
     assert "sub-1" not in text_of(other)

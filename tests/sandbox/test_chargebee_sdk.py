@@ -211,6 +211,35 @@ def test_a_list_is_read_page_by_page(box: Sandbox, chargebee_sdk: Chargebee):
     assert (len(first.list), found, second.next_offset) == (10, [f"c{number:02}" for number in range(12)], None)
 
 
+def test_customers_are_listed_by_what_they_are_called(box: Sandbox, chargebee_sdk: Chargebee):
+    site = box.chargebee
+    site.create_customer("c1", company="Acme Ltd", first_name="Jane", last_name="Doe", email="jane@acme.test")
+    site.create_customer("c2", company="Acme Labs", first_name="Jane", last_name="Roe")
+    site.create_customer("c3", company="Acme gone")
+    site.delete_customer("c3")
+
+    def listed(**filters: Any) -> list[str]:
+        form = {name: {operator: value} for name, (operator, value) in filters.items()}
+        return [
+            row.customer.id for row in chargebee_sdk.Customer.list({**form, "sort_by": {"desc": "created_at"}}).list
+        ]
+
+    assert listed(company=("starts_with", "Acme")) == ["c2", "c1"], "the deleted one is left out"
+    assert listed(company=("is", "Acme")) == []
+    assert listed(email=("is", "jane@acme.test")) == ["c1"]
+    assert listed(first_name=("starts_with", "Ja"), last_name=("is", "Doe")) == ["c1"], "all filters apply"
+    assert listed(email=("is_present", "false")) == ["c2"]
+    # Whether capital letters count is said nowhere: a site may do either.
+    assert listed(company=("starts_with", "acme l")) == []
+    site.settings.filters_ignore_case = True
+    assert listed(company=("starts_with", "acme l")) == ["c2", "c1"]
+    assert listed(email=("is", "JANE@ACME.TEST")) == ["c1"]
+    for unknown in ({"company": {"contains": "Acme"}}, {"company": {"after": "1"}}, {"company": "Acme"}):
+        with pytest.raises(chargebee.InvalidRequestError) as caught:
+            chargebee_sdk.Customer.list(unknown)
+        assert (caught.value.http_status_code, caught.value.api_error_code) == (400, "param_wrong_value")
+
+
 @pytest.mark.parametrize(
     ("fault", "error"),
     [

@@ -22,9 +22,9 @@ def _customer(site: TimeMachine, subscription: Resource) -> Resource:
     return {"subscription": subscription, "customer": site.customers[subscription["customer_id"]]}
 
 
-def rows_of(kind: str, rows: Any, query: Resource, listing_of: Listing) -> Resource:
+def rows_of(kind: str, rows: Any, query: Resource, listing_of: Listing, *, ignore_case: bool = False) -> Resource:
     """One page of these rows."""
-    found, offset = lists.page(rows, query, listing_of)
+    found, offset = lists.page(rows, query, listing_of, ignore_case=ignore_case)
     answer: Resource = {"list": [{kind: row} for row in found]}
     return {**answer, "next_offset": offset} if offset else answer
 
@@ -36,7 +36,9 @@ def retrieve(kind: str) -> Operation:
 
 def list_of(kind: str, table: str, listing_of: Listing) -> Operation:
     """The operation that answers with one page of resources."""
-    return lambda site, query, _: rows_of(kind, getattr(site, table).values(), query, listing_of)
+    return lambda site, query, _: rows_of(
+        kind, getattr(site, table).values(), query, listing_of, ignore_case=site.settings.filters_ignore_case
+    )
 
 
 def list_subscriptions(site: TimeMachine, query: Resource, _: str) -> Resource:

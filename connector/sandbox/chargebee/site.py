@@ -55,6 +55,8 @@ class Settings:
     consolidated_invoicing: bool = False
     credit_note_reason_required: bool = False
     void_with_credit_note: bool = False
+    # Whether filters on texts take capital letters for small ones.
+    filters_ignore_case: bool = False
     # Chargebee sends to few ports only; a receiver in a test has whichever is free.
     any_webhook_port: bool = True
     # Whether every card on file is refused when it is charged.

@@ -1,4 +1,6 @@
-"""Customers: those that are mapped, one whole, and what any id of either system belongs to. No provider is asked."""
+"""Customers: those that are mapped, one whole, and what any id of either system belongs to, from our own rows; and by name,
+which Chargebee is asked for.
+"""
 
 from datetime import datetime
 from typing import Annotated, Literal
@@ -6,14 +8,15 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from connector import search as ids
-from connector.customer_overview import overview, states
+from connector.access import ADMIN
+from connector.customer_overview import by_name, overview, states
 from connector.web.api.here import Here
 from connector.web.api.problems import not_found
-from connector.web.api.shapes import OneOf, Page, Paged, Query, Shape, Text, page
+from connector.web.api.shapes import Body, OneOf, Page, Paged, Query, Shape, Text, page
 from connector.web.api.syncs import SyncShape
 
 State = Annotated[str, OneOf(states.FILTERS)]
-Kind = Literal["customer", "bill", "balance", "balance_request", "sync", "event"]
+Kind = Literal["customer", "bill", "balance", "balance_request", "mapping", "sync", "event"]
 
 
 class HitShape(Shape):
@@ -35,6 +38,39 @@ class FindQuery(Query):
     """Which id."""
 
     id: Text = Field(description="Any id of either system.")
+
+
+class NameBody(Body):
+    """Whom to look for; in the body, since what stands in an address is kept on its way."""
+
+    words: str = Field(
+        min_length=by_name.SHORTEST, max_length=by_name.LONGEST,
+        description="How a company, or a first or last name, begins; a first and a last name; or a whole e-mail address.",
+    )  # fmt: skip
+
+
+class MatchShape(Shape):
+    """A customer that Chargebee has found; names and addresses are null unless the token's role is admin."""
+
+    connection: str
+    customer_id: str
+    says: str = Field(description="By what it was found.")
+    known: bool = Field(validation_alias="is_known", description="False for what the connector does not know yet.")
+    state: str | None
+    account_id: str | None
+    name: str | None
+    company: str | None
+    email: str | None
+
+
+class MatchesShape(Shape):
+    """The customers that were found, and how much Chargebee was asked for it."""
+
+    matches: list[MatchShape]
+    calls: int = Field(description="How many calls it took, at most six and their repeats.")
+    more: bool = Field(description="Whether Chargebee has more of them than one page.")
+    left_out: int = Field(description="How many Chargebee named that are not called like this.")
+    faults: list[str] = Field(description="What Chargebee refused to be asked by.")
 
 
 class CustomerLineShape(Shape):
@@ -116,6 +152,13 @@ class CustomerEventShape(Shape):
     status: str
 
 
+class ChildShape(Shape):
+    """A customer below another."""
+
+    customer_id: str
+    state: str
+
+
 class CustomerShape(Shape):
     """A customer whole, from our own rows; names and addresses are left out."""
 
@@ -126,7 +169,10 @@ class CustomerShape(Shape):
     account_code: str | None
     account_status: str | None
     currency: str | None
-    parent_id: str | None
+    parent_id: str | None = Field(description="The customer above it.")
+    invoice_owner_id: str | None = Field(description="Who gets its invoices, where that is another customer.")
+    children: list[ChildShape] = Field(description="The customers right below it that were seen.")
+    more_children: bool
     deleted: bool
     unsettled: bool
     seen_at: datetime | None
@@ -147,6 +193,13 @@ def find(here: Here, query: FindQuery) -> Hits:
     with here.services.reading() as db:
         found = ids.find(db, list(here.services.connections), query.id)
     return Hits(hits=[HitShape.model_validate(one) for one in found])
+
+
+def find_by_name(here: Here, connection: str, body: NameBody) -> MatchesShape:
+    """The customers that Chargebee knows by this name, company or e-mail address; that somebody has looked is kept."""
+    here.connection(connection)
+    found = by_name.find(here.services, connection, body.words, who=here.who, with_names=here.caller.may(ADMIN))
+    return MatchesShape.model_validate(found)
 
 
 def index(here: Here, connection: str, query: CustomersQuery) -> CustomerPage:

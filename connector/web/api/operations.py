@@ -180,6 +180,11 @@ OPERATIONS = (
         "What has this id, of either system, in all connections", query=customers.FindQuery,
     ),
     Operation(
+        "find_customers", POST, f"{ONE}/customers/find", OPERATOR, customers.find_by_name, customers.MatchesShape,
+        "Customers by name, company or e-mail, asked of Chargebee now; that somebody looked is kept in the audit log",
+        body=customers.NameBody, repeat="The second call asks Chargebee again, and changes nothing but the audit log.",
+    ),
+    Operation(
         "list_customers", GET, f"{ONE}/customers", VIEWER, customers.index, customers.CustomerPage,
         "The customers that have an account in m3ter, or one that is being made, the newest first",
         query=customers.CustomersQuery,

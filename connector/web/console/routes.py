@@ -90,6 +90,8 @@ ROUTES = (
     Route("customer", "GET", "/customers/<name>/<path:customer_id>", VIEWER, customers.show),
     Route("sync_now", "POST", "/customers/<name>", OPERATOR, customers.sync_now),
     Route("search", "GET", "/search", VIEWER, searching.show),
+    # What somebody is called is more than a payload shows a viewer.
+    Route("find", "POST", "/search", OPERATOR, searching.find),
     Route("connections", "GET", "/connections", VIEWER, connections.index, "Connections"),
     Route("pause", "POST", "/connections/<name>/pause", OPERATOR, connections.pause),
     Route("resume", "POST", "/connections/<name>/resume", OPERATOR, connections.resume),
