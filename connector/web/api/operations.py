@@ -17,6 +17,8 @@ from connector.web.api import (
     balances,
     bill_jobs,
     bills,
+    booked,
+    changes,
     connections,
     customers,
     events,
@@ -39,6 +41,8 @@ PARAMETERS: dict[str, tuple[str, dict[str, Any], str]] = {
     "bill_id": ("uuid", {"type": "string", "format": "uuid"}, "A m3ter bill's id."),
     "job_id": ("uuid", {"type": "string", "format": "uuid"}, "A m3ter bill job's id."),
     "balance_id": ("uuid", {"type": "string", "format": "uuid"}, "A m3ter balance's id."),
+    "charge_id": ("uuid", {"type": "string", "format": "uuid"}, "A m3ter charge's id."),
+    "schedule_id": ("uuid", {"type": "string", "format": "uuid"}, "The id of a schedule on the balance."),
 }  # fmt: skip
 
 
@@ -82,6 +86,9 @@ GET, POST = "GET", "POST"
 ONE = "/connections/{connection}"
 BILL = f"{ONE}/bills/{{bill_id}}"
 BALANCE = f"{ONE}/balances/{{balance_id}}"
+CHARGE = f"{ONE}/charges/{{charge_id}}"
+CREDITS = f"{BALANCE}/transaction-schedules/{{schedule_id}}"
+FEES = f"{BALANCE}/charge-schedules/{{schedule_id}}"
 REQUEST = f"{ONE}/balance-requests/{{request_id}}"
 SAME = "The second call changes nothing and answers the same."
 GONE = "The second call finds no such delivery, changes nothing, and is answered with 404."
@@ -89,6 +96,32 @@ UNSEEN = (
     "What was shown has been done by then: the second call changes nothing, and is answered with 409 and what is left."
 )
 ONCE = "The same reference, or Idempotency-Key, with the same content is the same request: nothing is made twice."
+SO_ALREADY = "Where it is so already, nothing is changed and the answer says so."
+
+
+def _changing(
+    noun: str, what: str, path: str, thing: changes.Thing, body: type[changes.ActBody], *, ends: bool = False
+) -> list[Operation]:
+    """What changes, ends and deletes one kind of thing."""
+    common: dict[str, Any] = {"preview": changes.ChangePreview, "repeat": SO_ALREADY}
+    found = [
+        Operation(
+            f"update_{noun}", POST, f"{path}/update", OPERATOR, changes.updating(thing), changes.Changed,
+            f"Change fields of {what}, as that was shown, and keep all others", body=body, **common,
+        ),
+        Operation(
+            f"delete_{noun}", POST, f"{path}/delete", OPERATOR, changes.deleting(thing), changes.Changed,
+            f"Delete {what} in m3ter, as that was shown", body=changes.DeleteBody, **common,
+        ),
+    ]  # fmt: skip
+    if ends:
+        end = Operation(
+            f"end_{noun}", POST, f"{path}/end", OPERATOR, changes.ending(thing), changes.Changed,
+            f"End {what}, as that was shown; what it has made stays", body=changes.EndBody, **common,
+        )  # fmt: skip
+        found.insert(1, end)
+    return found
+
 
 OPERATIONS = (
     Operation(
@@ -189,6 +222,11 @@ OPERATIONS = (
         "A customer whole, by any id of either system", query=customers.FindQuery,
     ),
     Operation(
+        "sync_customer", POST, f"{ONE}/customer/sync", OPERATOR, customers.sync_now, customers.AskedSyncs,
+        "Make a customer and its subscriptions right now, by what Chargebee says of them", body=customers.SyncBody,
+        repeat="While such a sync is open the second call joins it; later calls compare once more, and change only what differs.",
+    ),
+    Operation(
         "list_connections", GET, "/connections", VIEWER, connections.index, connections.Connections,
         "All connections with their pauses and how far their lists have been read",
     ),
@@ -258,6 +296,33 @@ OPERATIONS = (
         "get_balance", GET, BALANCE, VIEWER, balances.show, balances.BalanceDetail, "One balance with what it holds"
     ),
     Operation(
+        "ask_balance", POST, f"{ONE}/balances", OPERATOR, balances.create, balances.AskedFor,
+        "Ask for an empty balance", body=balances.NewBalanceBody, preview=balances.AskPreview, repeat=ONCE,
+        takes_key=True,
+    ),
+    *_changing("balance", "a balance", BALANCE, changes.BALANCES, changes.BalanceUpdate),
+    Operation(
+        "check_balance", GET, f"{BALANCE}/check", VIEWER, booked.check, booked.Findings,
+        "What on a balance does not fit what was asked for, and what others have booked",
+    ),
+    Operation(
+        "list_transactions", GET, f"{BALANCE}/transactions", VIEWER, booked.transactions, booked.Transactions,
+        "A balance's transactions, the newest first",
+    ),
+    Operation(
+        "list_charges", GET, f"{ONE}/charges", VIEWER, booked.charges, booked.Charges,
+        "An account's or a balance's charges, the newest first", query=booked.ChargesQuery,
+    ),
+    *_changing("charge", "a charge", CHARGE, changes.CHARGES, changes.ChargeUpdate),
+    Operation(
+        "list_transaction_types", GET, f"{ONE}/transaction-types", VIEWER, booked.types, booked.Types,
+        "What transactions may be for",
+    ),
+    Operation(
+        "create_transaction_type", POST, f"{ONE}/transaction-types", OPERATOR, booked.create_type, booked.TypeMade,
+        "Make a transaction type", body=booked.TypeBody, repeat="A type with this code stays as it is.",
+    ),
+    Operation(
         "ask_top_up", POST, f"{BALANCE}/top-ups", OPERATOR, balances.top_up, balances.AskedFor,
         "Ask for credit and the charge that pays for it", body=balances.TopUpBody, preview=balances.AskPreview,
         repeat=ONCE, takes_key=True,
@@ -292,6 +357,16 @@ OPERATIONS = (
         repeat=ONCE, takes_key=True,
     ),
     Operation(
+        "ask_top_up_schedules", POST, f"{BALANCE}/top-up-schedules", OPERATOR, schedules.of_top_ups, balances.AskedFor,
+        "Ask for credit that recurs and the charges that pay for it, as a pair", body=schedules.TopUpScheduleBody,
+        preview=schedules.PairPreview, repeat=ONCE, takes_key=True,
+    ),
+    *_changing(
+        "transaction_schedule", "a schedule of transactions", CREDITS, changes.CREDITS,
+        changes.TransactionScheduleUpdate, ends=True,
+    ),
+    *_changing("charge_schedule", "a schedule of charges", FEES, changes.FEES, changes.ChargeScheduleUpdate, ends=True),
+    Operation(
         "list_balance_requests", GET, f"{ONE}/balance-requests", VIEWER, balances.requests_index, balances.RequestPage,
         "What was asked of Balance Billing, the newest first", query=balances.RequestsQuery,
     ),
@@ -302,6 +377,10 @@ OPERATIONS = (
     Operation(
         "withdraw_balance_request", POST, f"{REQUEST}/withdraw", OPERATOR, balances.withdraw, balances.RequestDetail,
         "Take back what has never reached m3ter", body=balances.WithdrawBody, repeat=SAME,
+    ),
+    Operation(
+        "accept_balance_request", POST, f"{REQUEST}/accept", OPERATOR, balances.accept, balances.RequestDetail,
+        "Say what m3ter has of a request that was parked in doubt", body=balances.AcceptBody, repeat=SAME,
     ),
     Operation(
         "list_watches", GET, f"{ONE}/watches", VIEWER, watches.index, watches.Watches,
