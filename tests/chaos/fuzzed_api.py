@@ -13,8 +13,7 @@ from connector.throttle import Limit
 from connector.web.app import create_app
 from tests.flows import fuzzing
 from tests.flows.conftest import UNMAPPED, World
-from tests.flows.scripting import add_token
-from tests.flows.test_api import Desk
+from tests.flows.scripting import Desk, add_token
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "50"))
 

@@ -26,6 +26,7 @@ from connector.web.api import (
     quarantine,
     schedules,
     syncs,
+    top_ups,
     watches,
 )
 from connector.web.api.here import Created
@@ -187,6 +188,11 @@ OPERATIONS = (
         "Deliveries that could not become an event, the newest first", query=quarantine.QuarantineQuery,
     ),
     Operation(
+        "get_delivery_body", POST, "/quarantine/{delivery_id}/body", ADMIN, quarantine.show_body,
+        quarantine.DeliveryDetail, "One delivery with what was sent; that it was looked at is kept in the audit log",
+        repeat="Each look is an entry of the audit log.",
+    ),
+    Operation(
         "readmit_delivery", POST, "/quarantine/{delivery_id}/readmit", OPERATOR, quarantine.readmit,
         quarantine.Readmitted, "Take a delivery in as the event that it is after all", repeat=GONE,
     ),
@@ -247,6 +253,18 @@ OPERATIONS = (
         query=bills.BillsQuery,
     ),
     Operation(
+        "list_compared_bills", GET, f"{ONE}/shadow", VIEWER, bills.compared, bills.ComparedPage,
+        "What shadow mode has found, bills that differ most first",
+    ),
+    Operation(
+        "get_bill", GET, BILL, VIEWER, bills.show, bills.StandingShape,
+        "How a bill stands: its sync, invoices, versions and approvals; no provider is asked",
+    ),
+    Operation(
+        "check_bill", GET, f"{BILL}/check", VIEWER, bills.check, bills.BesideShape,
+        "A bill beside its invoices, as both systems have them now",
+    ),
+    Operation(
         "plan_bill", GET, f"{BILL}/plan", VIEWER, bills.plan, bills.BillPlan, "Exactly what a push would do now"
     ),
     Operation(
@@ -287,6 +305,11 @@ OPERATIONS = (
         "import_mappings", POST, f"{ONE}/mappings/import", OPERATOR, mappings.take_in, mappings.Imported,
         "Set up the mappings of a CSV, all or none, or say what that would come to", body=mappings.ImportBody,
         repeat="The second call finds everything as the CSV says, and changes nothing.",
+    ),
+    Operation(
+        "pull_mappings", POST, f"{ONE}/mappings/pull", OPERATOR, mappings.take_back, mappings.PulledShape,
+        "Take back what m3ter shows of the mappings and is not here, or say what that would come to",
+        body=mappings.PullBody, repeat="The second call finds everything here, and changes nothing.",
     ),
     Operation(
         "list_balances", GET, f"{ONE}/balances", VIEWER, balances.index, balances.Balances, "An account's balances",
@@ -388,7 +411,8 @@ OPERATIONS = (
     ),
     Operation(
         "set_watch", POST, f"{BALANCE}/watch", OPERATOR, watches.put, watches.WatchSet,
-        "Watch a balance, to tell or to top it up when it runs low", body=watches.WatchBody, repeat=SAME,
+        "Watch a balance, to tell or to top it up when it runs low", body=watches.WatchBody,
+        preview=watches.WatchPreview, repeat=SAME,
     ),
     Operation(
         "remove_watch", POST, f"{BALANCE}/watch/remove", OPERATOR, watches.remove, watches.Unwatched,
@@ -409,6 +433,33 @@ OPERATIONS = (
         preview=bill_jobs.JobPreview,
         repeat="While a job still runs, the second call starts no other and answers that one. Later calls calculate the bills "
         "of that date anew; a charge that is on a bill is billed no second time.",
+    ),
+    Operation(
+        "list_top_up_products", GET, f"{ONE}/top-up-products", VIEWER, top_ups.index, top_ups.Products,
+        "Which Chargebee item prices are top-ups, and what they buy", query=top_ups.ProductsQuery,
+    ),
+    Operation(
+        "add_top_up_product", POST, f"{ONE}/top-up-products", OPERATOR, top_ups.add, top_ups.ProductSet,
+        "Make an item price a top-up, or say whether it can be one", body=top_ups.ProductBody,
+        repeat="The second call finds it sold already, changes nothing, and is answered with 422.",
+    ),
+    Operation(
+        "remove_top_up_product", POST, f"{ONE}/top-up-products/remove", OPERATOR, top_ups.remove, top_ups.ProductSet,
+        "Credit nothing that is paid for an item price from now on", body=top_ups.RemoveBody,
+        repeat="The second call finds no such top-up, changes nothing, and is answered with 422.",
+    ),
+    Operation(
+        "list_sold_top_ups", GET, f"{ONE}/sold-top-ups", VIEWER, top_ups.sold_index, top_ups.SoldPage,
+        "Top-ups that were credited, the newest first", query=top_ups.SoldQuery,
+    ),
+    Operation(
+        "preview_top_up_credit", GET, f"{ONE}/sold-top-ups/credit", OPERATOR, top_ups.preview_credit,
+        top_ups.CreditPreview, "What is due for an invoice's top-ups, and what is credited", query=top_ups.InvoiceQuery,
+    ),
+    Operation(
+        "credit_sold_top_ups", POST, f"{ONE}/sold-top-ups/credit", OPERATOR, top_ups.credit, top_ups.CreditAsked,
+        "Bring the credit for an invoice to what is due, as that was shown", body=top_ups.CreditBody,
+        preview=top_ups.CreditPreview, repeat="What is credited is asked for no second time. " + UNSEEN,
     ),
     Operation(
         "list_audit", GET, "/audit", ADMIN, audit_log.index, audit_log.EntryPage,
