@@ -182,13 +182,29 @@ def test_change_is_shown_with_what_speaks_against_it_and_made_once(desk: Desk) -
     seen = script.post(f"{path}/delete", 409, **why)["preview"]["seen"]
     assert script.post(f"{path}/delete", **why, seen=seen)["changed"]
     assert m3ter.charges == {}
-    assert script.post(f"{path}/delete", **why, seen=seen) == {"changed": False, "change": None}
-    script.post(f"/connections/default/charges/{NOBODY}/delete", 404, **why)
-    notes = [(one.actor, one.detail["outcome"]) for one in entries(desk.world.services, "balances delete charge")]
-    assert notes == [("api:the-operator", one) for one in ("asked", "done", "gone before")]
-    assert entries(desk.world.services, "balances delete charge")[0].detail["reason"] == "agreed by phone"
+    script.post(f"{path}/delete", 404, **why, seen=seen)
+    kept = entries(desk.world.services, "balances delete charge")
+    assert [(one.actor, one.detail["outcome"]) for one in kept] == [
+        ("api:the-operator", "asked"),
+        ("api:the-operator", "done"),
+    ]
+    assert kept[0].detail["reason"] == "agreed by phone"
     found = script.get(f"{desk.here}/check")
     assert found["need_a_person"] == len([one for one in found["findings"] if one["needs_a_person"]]) >= 1
+
+
+def test_deletion_of_what_others_have_deleted_is_noted_and_of_what_never_was_is_refused(desk: Desk) -> None:
+    script, m3ter, fee = desk.script, desk.world.m3ter, {"name": "Fee", "currency": "USD", "amount": "5"}
+    desk.ask(f"{desk.here}/charges", **fee, reference="fee-1")
+    desk.world.work()
+    [charge_id] = m3ter.charges
+    m3ter.charges.clear()
+    path = f"/connections/default/charges/{charge_id}"
+    script.post(f"{path}/update", 404, amount="6")
+    assert script.post(f"{path}/delete", reason="gone") == {"changed": False, "change": None}
+    script.post(f"{path}/delete", 404, reason="gone")
+    [entry] = entries(desk.world.services, "balances delete charge")
+    assert entry.detail["outcome"] == "gone before"
 
 
 def test_top_up_that_recurs_is_a_pair_and_each_half_is_changed_ended_and_deleted(desk: Desk) -> None:
@@ -248,7 +264,9 @@ def test_balance_is_made_changed_and_deleted_and_its_bookings_are_listed(desk: D
     assert script.get(f"{path}/check")["findings"] == []
     seen = script.post(f"{path}/delete", 409, reason="typed wrong")["preview"]["seen"]
     assert script.post(f"{path}/delete", 409, reason="typed wrong", seen=seen)["code"] == "holds_credit"
-    script.post(f"{path}/delete", reason="typed wrong", seen=seen, despite=["holds_credit"])
+    del m3ter.transactions[booked["id"]]
+    seen = script.post(f"{path}/delete", 409, reason="typed wrong")["preview"]["seen"]
+    assert script.post(f"{path}/delete", reason="typed wrong", seen=seen)["changed"]
     assert made["id"] not in m3ter.balances
     for wrong in ({}, {"account": "acme", "balance": made["id"]}):
         assert script.call("GET", f"{one}/charges", query_string=wrong).status_code == 422

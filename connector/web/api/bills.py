@@ -243,7 +243,7 @@ class ApprovalShape(Shape):
     content: str
 
 
-class StandingShape(Shape):
+class BillStanding(Shape):
     """How a bill stands, from our own rows; `now` is its receipt with the charges as they are now."""
 
     bill_id: str
@@ -346,13 +346,13 @@ def receipt(here: Here, connection: str, bill_id: UUID) -> ReceiptShape:
     return ReceiptShape.model_validate(found)
 
 
-def show(here: Here, connection: str, bill_id: UUID) -> StandingShape:
+def show(here: Here, connection: str, bill_id: UUID) -> BillStanding:
     """How the bill stands, from our own rows."""
     here.connection(connection)
     found = standing.of_bill(here.services, connection, str(bill_id))
     if not found.is_known:
         raise problems.not_found("such bill that is known here")
-    return StandingShape.model_validate(standing.as_json(found) | {"sync": found.sync})
+    return BillStanding.model_validate(standing.as_json(found) | {"sync": found.sync})
 
 
 def check(here: Here, connection: str, bill_id: UUID) -> BesideShape:

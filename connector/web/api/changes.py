@@ -198,7 +198,7 @@ def ending(thing: Thing) -> Callable[..., Changed]:
 
 
 def deleting(thing: Thing) -> Callable[..., Changed]:
-    """The operation that deletes such a thing; that it was gone before is noted where it was made here."""
+    """The operation that deletes such a thing; what was made here and was deleted in m3ter by others is noted as gone."""
 
     def run(here: Here, connection: str, body: DeleteBody, **address: UUID) -> Changed:
         try:

@@ -97,6 +97,7 @@ UNSEEN = (
     "What was shown has been done by then: the second call changes nothing, and is answered with 409 and what is left."
 )
 ONCE = "The same reference, or Idempotency-Key, with the same content is the same request: nothing is made twice."
+DELETED = "The second call finds none, changes nothing, and is answered with 404."
 SO_ALREADY = "Where it is so already, nothing is changed and the answer says so."
 
 
@@ -104,21 +105,21 @@ def _changing(
     noun: str, what: str, path: str, thing: changes.Thing, body: type[changes.ActBody], *, ends: bool = False
 ) -> list[Operation]:
     """What changes, ends and deletes one kind of thing."""
-    common: dict[str, Any] = {"preview": changes.ChangePreview, "repeat": SO_ALREADY}
+    common: dict[str, Any] = {"preview": changes.ChangePreview}
     found = [
         Operation(
             f"update_{noun}", POST, f"{path}/update", OPERATOR, changes.updating(thing), changes.Changed,
-            f"Change fields of {what}, as that was shown, and keep all others", body=body, **common,
+            f"Change fields of {what}, as that was shown, and keep all others", body=body, repeat=SO_ALREADY, **common,
         ),
         Operation(
             f"delete_{noun}", POST, f"{path}/delete", OPERATOR, changes.deleting(thing), changes.Changed,
-            f"Delete {what} in m3ter, as that was shown", body=changes.DeleteBody, **common,
+            f"Delete {what} in m3ter, as that was shown", body=changes.DeleteBody, repeat=DELETED, **common,
         ),
     ]  # fmt: skip
     if ends:
         end = Operation(
             f"end_{noun}", POST, f"{path}/end", OPERATOR, changes.ending(thing), changes.Changed,
-            f"End {what}, as that was shown; what it has made stays", body=changes.EndBody, **common,
+            f"End {what}, as that was shown; what it has made stays", body=changes.EndBody, repeat=SO_ALREADY, **common,
         )  # fmt: skip
         found.insert(1, end)
     return found
@@ -257,7 +258,7 @@ OPERATIONS = (
         "What shadow mode has found, bills that differ most first",
     ),
     Operation(
-        "get_bill", GET, BILL, VIEWER, bills.show, bills.StandingShape,
+        "get_bill", GET, BILL, VIEWER, bills.show, bills.BillStanding,
         "How a bill stands: its sync, invoices, versions and approvals; no provider is asked",
     ),
     Operation(
@@ -445,7 +446,7 @@ OPERATIONS = (
     ),
     Operation(
         "remove_top_up_product", POST, f"{ONE}/top-up-products/remove", OPERATOR, top_ups.remove, top_ups.ProductSet,
-        "Credit nothing that is paid for an item price from now on", body=top_ups.RemoveBody,
+        "Credit nothing that is paid for an item price from now on", body=top_ups.ProductRemoveBody,
         repeat="The second call finds no such top-up, changes nothing, and is answered with 422.",
     ),
     Operation(

@@ -73,7 +73,7 @@ class ProductSet(Shape):
     dry_run: bool
 
 
-class RemoveBody(Body):
+class ProductRemoveBody(Body):
     """What is no longer a top-up."""
 
     item_price_id: ItemPrice
@@ -166,7 +166,7 @@ def add(here: Here, connection: str, body: ProductBody) -> ProductSet:
     return ProductSet(product=ProductShape.model_validate(products.as_json(row)), dry_run=body.dry_run)
 
 
-def remove(here: Here, connection: str, body: RemoveBody) -> ProductSet:
+def remove(here: Here, connection: str, body: ProductRemoveBody) -> ProductSet:
     """Credit nothing that is paid for it from now on."""
     here.connection(connection)
     row = products.remove(
