@@ -46,11 +46,11 @@ def address(operation: Operation) -> str:
     return re.sub(r"\{[^}]+\}", "999", path)
 
 
-def without_price(world: World) -> int:
+def without_price(world: World, customer: str = "acme", subscription: str = "sub-1") -> int:
     """A sync that is parked for want of a mapping."""
-    world.sign_up(items=(UNMAPPED,))
+    world.sign_up(customer, subscription, items=(UNMAPPED,))
     world.settle()
-    return world.sync("subscription", "sub-1").id
+    return world.sync("subscription", subscription).id
 
 
 def price_of(world: World) -> dict[str, Any]:
@@ -684,7 +684,7 @@ def test_calls_in_the_readme_can_be_made(billed: tuple[World, str, str]) -> None
     world, bill, _ = billed
     script = Script(world.services, OPERATOR)
     section = README.partition("## The JSON API")[2].partition("\n## ")[0]
-    [fence] = [one for one in re.findall(r"```sh\n(.*?)```", section, re.DOTALL) if "curl" in one]
+    fence, runbook = [one for one in re.findall(r"```sh\n(.*?)```", section, re.DOTALL) if "curl" in one]
     lines = [one for one in fence.replace("\\\n", " ").splitlines() if one.strip() and not one.startswith("#")]
     seen = ""
     for line in lines:
@@ -698,6 +698,15 @@ def test_calls_in_the_readme_can_be_made(billed: tuple[World, str, str]) -> None
         seen = answer.json.get("seen", seen) or seen
     assert len([one for one in lines if one.startswith("curl")]) >= 4
     assert seen
+    sync_id = without_price(world, "beta", "sub-2")
+    failed, shown, again = (
+        one.replace("$CAUSE", "unmapped_item_price") for one in re.findall(r'"\$API(\S+)"', runbook)
+    )
+    assert [one["id"] for one in script.call("GET", failed).json["syncs"]] == [sync_id]
+    preview = script.call("GET", shown).json
+    named = re.findall(r"\w+", runbook.partition('jq "{')[2].partition("}")[0].replace("$CAUSE", ""))
+    body = preview | {"cause": "unmapped_item_price"}
+    assert script.post(again, **{name: body[name] for name in named})["sync_ids"] == [sync_id]
 
 
 def test_no_call_breaks_the_api_and_every_answer_is_as_the_document_says(
