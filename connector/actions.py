@@ -8,6 +8,7 @@ from hashlib import sha256
 from typing import Any
 
 from connector import audit, inbox, jobs, mirror, pauses, syncs
+from connector.balances import sold
 from connector.bills import ledger
 from connector.bills.guards import PEOPLE
 from connector.bills.preview import Look
@@ -15,7 +16,7 @@ from connector.bills.push import approval_wish, check_guards, freeze
 from connector.errors import ConnectorError, Parked
 from connector.mappings import set_up
 from connector.mappings.pairs import Pair
-from connector.models import Pause, Sync
+from connector.models import InboxEvent, Pause, QuarantinedBody, Sync
 from connector.services import Services
 
 # How many syncs a new mapping lets go on at once; the clock queues the rest.
@@ -143,6 +144,19 @@ def sync_now(services: Services, connection: str, kind: str, subject: str, who: 
     return sync_id, "queued" if due else "already queued"
 
 
+def credit_top_ups(services: Services, connection: str, invoice_id: str, who: str) -> int:
+    """Let a worker bring the credit for an invoice's top-ups to what is due; the sync's id. One that is open is joined."""
+    now = services.now()
+    with services.transaction() as db:
+        sync_id = syncs.ask(
+            db, connection=connection, kind=sold.KIND, subject=invoice_id, trigger=f"asked for by {who}", now=now
+        )
+        audit.note(db, who=who, action="top-ups credit", connection=connection, subject=invoice_id, now=now)
+        due = syncs.mark_queued(db, [sync_id], now)
+    jobs.enqueue(services.redis, due)
+    return sync_id
+
+
 def close_event(services: Services, connection: str, inbox_id: int, reason: str, who: str) -> None:
     """Note that nobody need act on a failed event; raises ConnectorError when it is not failed."""
     with services.transaction() as db:
@@ -151,6 +165,18 @@ def close_event(services: Services, connection: str, inbox_id: int, reason: str,
         audit.note(
             db, who=who, action="events close", connection=connection, subject=f"inbox {inbox_id}",
             now=services.now(), reason=reason,
+        )  # fmt: skip
+
+
+def note_shown(services: Services, row: InboxEvent | QuarantinedBody, who: str) -> None:
+    """Keep that this person has been shown all that was delivered, personal data too."""
+    subject, detail = f"quarantined {row.id}", {}
+    if isinstance(row, InboxEvent):
+        subject, detail = f"event {row.event_id}", {"inbox_id": row.id}
+    with services.transaction() as db:
+        audit.note(
+            db, who=who, action="events payload shown", connection=row.connection, subject=subject, now=services.now(),
+            **detail,
         )  # fmt: skip
 
 

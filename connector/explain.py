@@ -64,6 +64,11 @@ def printable(text: str) -> str:
     return "".join(one if one.isprintable() or one == "\n" else ascii(one)[1:-1] for one in text)
 
 
+def delivered(body: bytes) -> str:
+    """What was delivered, as a person can read it whatever it is."""
+    return printable(body.decode("utf-8", "backslashreplace"))
+
+
 # What became of an event, in words, and what a person does about it.
 EVENT_STATES = {
     "new": ("It waits to be dispatched, which happens by itself.", None),

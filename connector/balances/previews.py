@@ -93,6 +93,13 @@ def side_by_side(
     return list(zip_longest(credits, charges))
 
 
+def is_uneven(credits: Previewed | None, charges: Previewed | None) -> bool:
+    """Whether credits and the charges that pay for them do not come out even, as far as m3ter's answer shows them."""
+    if credits is None or charges is None or credits.more or charges.more:
+        return False
+    return len(credits.rows) != len(charges.rows)
+
+
 def as_json(preview: Previewed) -> dict[str, Any]:
     """The preview as the command line and scripts see it; the keys are stable, amounts are texts in major units."""
     return {

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -127,6 +128,54 @@ def look_up(services: Services, connected: Connected, invoice_id: str) -> Standi
     dues = credits_due(invoice, notes, terms, unit)
     lines = [Line(by_line[due.line_id], terms[due.line_id].basis, due, sold.get(due.line_id)) for due in dues]
     return Standing(invoice, unit, lines, skipped)
+
+
+def listed(
+    db: Session,
+    connection: str,
+    *,
+    customer_id: str | None = None,
+    invoice_id: str | None = None,
+    before: int | None = None,
+    limit: int = 50,
+) -> list[tuple[SoldTopUp, TopUpProduct]]:
+    """The top-ups that were credited, each with its product, the newest first."""
+    named = {"customer_id": customer_id, "invoice_id": invoice_id}
+    rows = (
+        select(SoldTopUp, TopUpProduct)
+        .join(TopUpProduct, TopUpProduct.id == SoldTopUp.product_id)
+        .where(SoldTopUp.connection == connection)
+        .filter(*(getattr(SoldTopUp, column) == value for column, value in named.items() if value is not None))
+    )
+    if before is not None:
+        rows = rows.where(SoldTopUp.id < before)
+    return [(row, product) for row, product in db.execute(rows.order_by(SoldTopUp.id.desc()).limit(limit))]
+
+
+def as_json(db: Session, row: SoldTopUp, product: TopUpProduct) -> dict[str, Any]:
+    """A credited top-up with what stands of it, as the command line and scripts see it; amounts are texts."""
+    return {
+        "invoice_id": row.invoice_id, "line_id": row.line_id, "customer_id": row.customer_id,
+        "item_price_id": product.item_price_id, "balance_id": row.balance_id, "currency": product.currency,
+        "credited": format(credited(db, row.connection, row.invoice_id, row.line_id), "f"),
+        "transactions": row.requests, "at": row.created_at.isoformat(),
+    }  # fmt: skip
+
+
+def standing_as_json(db: Session, connection: str, standing: Standing, invoice_id: str) -> dict[str, Any]:
+    """What is due for an invoice beside what is credited, as the command line and scripts see it."""
+    lines = [
+        {
+            "line_id": line.due.line_id,
+            "item_price_id": line.product.item_price_id,
+            "due": None if line.due.unclear else format(line.due.credit, "f"),
+            "credited": format(credited(db, connection, invoice_id, line.due.line_id), "f"),
+            "currency": line.product.currency,
+            "unclear": line.due.unclear,
+        }
+        for line in standing.lines
+    ]
+    return {"invoice_id": invoice_id, "lines": lines, "skipped": list(standing.skipped)}
 
 
 def of_invoice(db: Session, connection: str, invoice_id: str) -> dict[str, SoldTopUp]:

@@ -11,7 +11,6 @@ from connector.cli.syncs import facts
 from connector.customer_overview import by_name, overview, states
 from connector.customer_overview.overview import CustomerOverview
 from connector.customer_overview.timeline import rows
-from connector.errors import ConnectorError
 from connector.explain import moment
 from connector.models import Sync
 from connector.services import Services
@@ -156,13 +155,8 @@ def sync_customer(id: str, subscription: str | None, dry_run: bool, connection: 
     """Make a customer and its subscriptions right now, by what Chargebee says of them now; what is open is joined."""
     services = wire()
     customer_id = _meant(services, connection, id)
-    one = overview.of_customer(services, connection, customer_id)
-    wanted = [("customer", customer_id), *(("subscription", line.id) for line in one.subscriptions)]
-    if subscription is not None:
-        with services.reading() as db:
-            if not overview.owns(db, connection, customer_id, subscription):
-                raise ConnectorError(f"customer {customer_id} has no subscription {subscription} that was seen")
-        wanted = [("subscription", subscription)]
+    with services.reading() as db:
+        wanted = overview.to_sync(db, connection, customer_id, subscription)
     names = ", ".join(f"{kind} {subject}" for kind, subject in wanted)
     if dry_run:
         return {"customer_id": customer_id, "dry_run": True, "syncs": []}, f"Would be synced: {names}."

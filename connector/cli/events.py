@@ -8,7 +8,7 @@ import click
 from connector import actions, audit, catch_up, inbox, syncs
 from connector.cli.common import connection_option, output, table, wire
 from connector.cli.syncs import ROW
-from connector.explain import moment, printable
+from connector.explain import delivered, moment, printable
 from connector.models import InboxEvent, QuarantinedBody
 
 COLUMNS = ["id", "received_at", "source", "event_type", "status", "reason"]
@@ -129,7 +129,7 @@ def list_quarantine(with_body: bool, limit: int, connection: str) -> Any:
 
 
 def _quarantined(row: QuarantinedBody, *, with_body: bool) -> dict[str, Any]:
-    shown = {"body": printable(row.body.decode("utf-8", "backslashreplace"))} if with_body else {}
+    shown = {"body": delivered(row.body)} if with_body else {}
     return {
         "id": row.id,
         "source": row.source,

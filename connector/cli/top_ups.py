@@ -4,17 +4,15 @@ from decimal import Decimal
 from typing import Any
 
 import click
-from sqlalchemy import select
 
-from connector import audit, jobs, money, syncs
+from connector import actions, audit, money
 from connector.balances import products, sold
 from connector.balances.due import GROSS, NET
 from connector.balances.products import Product
 from connector.cli.common import connection_option, output, table, wire
 from connector.errors import BadInput
 from connector.mappings.pairs import read_moment
-from connector.models import SoldTopUp, TopUpProduct
-from connector.services import Services
+from connector.models import TopUpProduct
 
 
 @click.group("top-ups")
@@ -134,26 +132,9 @@ def remove_product(item_price_id: str, reason: str, dry_run: bool, connection: s
 def list_sold(customer: str | None, invoice: str | None, limit: int, connection: str) -> Any:
     """List the top-ups that were credited, the newest first, with what stands of each; asks no provider."""
     services = wire()
-    named = {"customer_id": customer, "invoice_id": invoice}
-    wanted = {column: value for column, value in named.items() if value is not None}
     with services.reading() as db:
-        rows = db.execute(
-            select(SoldTopUp, TopUpProduct)
-            .join(TopUpProduct, TopUpProduct.id == SoldTopUp.product_id)
-            .filter(*(getattr(SoldTopUp, column) == value for column, value in wanted.items()))
-            .where(SoldTopUp.connection == connection)
-            .order_by(SoldTopUp.id.desc())
-            .limit(limit)
-        ).all()
-        found = [
-            {
-                "invoice_id": row.invoice_id, "line_id": row.line_id, "customer_id": row.customer_id,
-                "item_price_id": product.item_price_id, "balance_id": row.balance_id, "currency": product.currency,
-                "credited": format(sold.credited(db, connection, row.invoice_id, row.line_id), "f"),
-                "transactions": row.requests, "at": row.created_at.isoformat(),
-            }
-            for row, product in rows
-        ]  # fmt: skip
+        rows = sold.listed(db, connection, customer_id=customer, invoice_id=invoice, limit=limit)
+        found = [sold.as_json(db, row, product) for row, product in rows]
     columns = ["invoice_id", "line_id", "customer_id", "item_price_id", "credited", "currency", "transactions", "at"]
     return {"top_ups": found}, table("Top-ups sold", columns, [[one[name] for name in columns] for one in found])
 
@@ -170,8 +151,8 @@ def credit_invoice(invoice_id: str, dry_run: bool, connection: str) -> Any:
     if standing is None:
         raise BadInput(f"Chargebee has no invoice {invoice_id}, and nothing was credited for it")
     with services.reading() as db:
-        found = [_as_json(db, connection, invoice_id, line) for line in standing.lines]
-    document: dict[str, Any] = {"invoice_id": invoice_id, "lines": found, "skipped": list(standing.skipped)}
+        document = sold.standing_as_json(db, connection, standing, invoice_id)
+    found = document["lines"]
     columns = ["line_id", "item_price_id", "due", "credited", "currency", "unclear"]
     shown: list[Any] = [
         table(
@@ -183,28 +164,5 @@ def credit_invoice(invoice_id: str, dry_run: bool, connection: str) -> Any:
     ]
     if dry_run or not found:
         return document | {"sync": None}, [*shown, "Nothing was changed."]
-    sync_id = _open(services, connection, invoice_id)
+    sync_id = actions.credit_top_ups(services, connection, invoice_id, audit.actor())
     return document | {"sync": sync_id}, [*shown, f"Sync {sync_id} sees to it."]
-
-
-def _as_json(db: Any, connection: str, invoice_id: str, line: sold.Line) -> dict[str, Any]:
-    return {
-        "line_id": line.due.line_id,
-        "item_price_id": line.product.item_price_id,
-        "due": None if line.due.unclear else format(line.due.credit, "f"),
-        "credited": format(sold.credited(db, connection, invoice_id, line.due.line_id), "f"),
-        "currency": line.product.currency,
-        "unclear": line.due.unclear,
-    }
-
-
-def _open(services: Services, connection: str, invoice_id: str) -> int:
-    now, who = services.now(), audit.actor()
-    with services.transaction() as db:
-        sync_id = syncs.ask(
-            db, connection=connection, kind=sold.KIND, subject=invoice_id, trigger=f"asked for by {who}", now=now
-        )
-        audit.note(db, who=who, action="top-ups credit", connection=connection, subject=invoice_id, now=now)
-        due = syncs.mark_queued(db, [sync_id], now)
-    jobs.enqueue(services.redis, due)
-    return sync_id

@@ -147,6 +147,23 @@ def owns(db: Session, connection: str, customer_id: str, subscription_id: str) -
     return db.scalar(seen) is not None or db.scalar(planned.limit(1)) is not None
 
 
+def to_sync(
+    db: Session, connection: str, customer_id: str, subscription_id: str | None = None
+) -> list[tuple[str, str]]:  # fmt: skip
+    """The syncs, by kind and subject, that make a customer right now: its own and its subscriptions', or just that one's.
+
+    Raises ConnectorError when nothing is known of such a customer, or it has no such subscription.
+    """
+    if not is_known(db, connection, customer_id):
+        raise ConnectorError(f"connection {connection} has no customer {customer_id}: none was seen or mapped")
+    if subscription_id is None:
+        ids, _ = _subscription_ids(db, connection, customer_id)
+        return [("customer", customer_id), *(("subscription", one) for one in ids)]
+    if not owns(db, connection, customer_id, subscription_id):
+        raise ConnectorError(f"customer {customer_id} has no subscription {subscription_id} that was seen")
+    return [("subscription", subscription_id)]
+
+
 def of_customer(
     services: Services, connection: str, customer_id: str, plan_names: dict[str, str] | None = None
 ) -> CustomerOverview:

@@ -1,19 +1,26 @@
 """A script at the JSON API. Every answer that it gets is compared with the API's own document."""
 
 import re
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
 import jsonschema_rs
+from sqlalchemy import select
 from werkzeug.test import TestResponse
 
 from connector import tokens
+from connector.access import OPERATOR
+from connector.models import AuditEntry, BalanceRequest
 from connector.services import Services
 from connector.web.api.document import openapi
 from connector.web.app import create_app
+from tests.flows.conftest import START, World
 
 HOST = "http://127.0.0.1:8080"
 PREFIX = "/api/v1"
+NOBODY = "00000000-0000-0000-0000-000000000001"
+YEAR_END = datetime(2027, 1, 1, tzinfo=UTC)
 
 
 def add_token(services: Services, name: str, role: str, **options: Any) -> str:
@@ -54,6 +61,34 @@ class Script:
         answer = self.call("POST", path, body)
         assert answer.status_code == status, answer.text
         return answer.json
+
+
+class Desk:
+    """A script at the balance of a customer."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        world.sign_up()
+        world.settle()
+        self.account = world.m3ter.account_by_code("acme")["id"]
+        world.m3ter.create_transaction_type("top_up")
+        self.balance = world.m3ter.create_balance(self.account, "prepaid", START, YEAR_END)["id"]
+        self.script = Script(world.services, OPERATOR)
+        self.here = f"/connections/default/balances/{self.balance}"
+
+    def ask(self, path: str, **body: Any) -> Any:
+        """Look, and ask for what was seen."""
+        seen = self.script.post(path, 409, **body)["preview"]["seen"]
+        return self.script.call("POST", path, body | {"seen": seen})
+
+    def requests(self) -> list[BalanceRequest]:
+        with self.world.services.reading() as db:
+            return list(db.scalars(select(BalanceRequest).order_by(BalanceRequest.id)))
+
+
+def entries(services: Services, action: str) -> list[AuditEntry]:
+    with services.reading() as db:
+        return list(db.scalars(select(AuditEntry).where(AuditEntry.action == action).order_by(AuditEntry.id)))
 
 
 def must_be_described(method: str, path: str, answer: TestResponse) -> None:

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from sqlalchemy import select
 
 from connector import handlers, jobs, pauses, syncs
+from connector.access import OPERATOR
 from connector.balances import drift, products, requests, sold
 from connector.balances.products import Product
 from connector.cli import main
@@ -22,6 +23,7 @@ from connector.mappings.pairs import BadMapping
 from connector.models import AuditEntry, BalanceRequest, SoldTopUp
 from connector.services import Services
 from tests.flows.conftest import CALLS_PRICE, PRO, START, SUPPORT, World
+from tests.flows.scripting import Script
 
 pytestmark = pytest.mark.alternate_databases
 
@@ -608,6 +610,33 @@ def connector(shop: World, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any
         return json.loads(result.stdout)
 
     return run
+
+
+def test_script_sells_top_ups_and_brings_credit_to_what_is_due_as_it_was_shown(shop: World) -> None:
+    script, one = Script(shop.services, OPERATOR), "/connections/default"
+    path = f"{one}/top-up-products"
+    terms = {"item_price_id": EUROS, "balance_code": "euros", "currency": "USD", "rate": "1.15", "basis": "gross"}
+    assert script.post(path, **terms, dry_run=True)["product"]["rate"] == "1.15"
+    assert len(script.get(path)["products"]) == 1
+    script.post(path, **terms)
+    assert "is a top-up already" in script.post(path, 422, **terms)["detail"]
+    script.post(f"{path}/remove", item_price_id=EUROS, reason="no longer sold")
+    script.post(f"{path}/remove", 422, item_price_id=EUROS, reason="again")
+    assert [row["removed_at"] is None for row in script.get(path, removed="true")["products"]] == [False, True]
+    invoice_id = buy(shop)
+    shop.chargebee.pay_invoice(invoice_id)
+    path = f"{one}/sold-top-ups/credit"
+    shown = script.get(path, invoice=invoice_id)
+    assert [(row["due"], row["credited"]) for row in shown["lines"]] == [("100.00", "0")]
+    assert script.post(path, 409, invoice=invoice_id)["preview"] == shown
+    assert script.post(path, invoice=invoice_id, seen=shown["seen"])["sync"]["kind"] == "top_up"
+    shop.work()
+    assert held(shop) == 100
+    assert script.post(path, 409, invoice=invoice_id, seen=shown["seen"])["preview"]["lines"][0]["credited"] == "100.00"
+    [sold] = script.get(f"{one}/sold-top-ups", customer="acme")["top_ups"]
+    assert (sold["credited"], sold["invoice_id"]) == ("100.00", invoice_id)
+    assert script.get(f"{one}/sold-top-ups", invoice="another")["top_ups"] == []
+    assert script.call("GET", path, query_string={"invoice": "nowhere"}).status_code == 404
 
 
 def test_products_are_added_listed_and_removed_by_command(shop: World, connector: Callable[..., Any]) -> None:

@@ -97,7 +97,7 @@ def pair_text(desk: Desk, credits: Previewed, charges: Previewed) -> list[Any]:
         rows.append(row)
     columns = ["", "credit counts from", "credit", "charge billed on", "charge", "service period"]
     text: list[Any] = [table("They would make", columns, rows), *_more(credits, "Credits"), *_more(charges, "Charges")]
-    if len(credits.rows) != len(charges.rows) and not (credits.more or charges.more):
+    if previews.is_uneven(credits, charges):
         text.append("The two do not come out even: move the start, the end or the rhythm before you save them.")
     return text
 

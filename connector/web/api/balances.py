@@ -10,17 +10,18 @@ from dataclasses import dataclass
 from datetime import date, datetime, tzinfo
 from decimal import Decimal
 from hashlib import sha256
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Protocol
 from uuid import UUID
 
 from pydantic import BaseModel, Field
 
 from connector import actions
 from connector.balances import asking, drafts, drift, held, lookup, requests, top_ups, typed
-from connector.balances.drafts import CHARGE, TRANSACTION, Draft
+from connector.balances.drafts import BALANCE, CHARGE, TRANSACTION, Draft
 from connector.balances.requests import Asked
-from connector.balances.top_ups import Price
+from connector.balances.top_ups import Price, TopUp
 from connector.clients.m3ter_balance_objects import Balance
+from connector.clients.m3ter_objects import DRAWABLE
 from connector.mappings.table import customers_of
 from connector.models import BalanceRequest
 from connector.web.api import problems
@@ -33,6 +34,7 @@ from connector.web.api.shapes import (
     Day,
     Fault,
     Moment,
+    OneOf,
     Page,
     Paged,
     Query,
@@ -46,6 +48,7 @@ from connector.web.api.shapes import (
 from connector.web.api.syncs import SyncShape
 
 MANY = 200
+LineType = Annotated[str, OneOf(DRAWABLE)]
 Status = Literal["planned", "sending", "done", "parked", "withdrawn"]
 
 
@@ -146,6 +149,13 @@ class WithdrawBody(Body):
     reason: Reason
 
 
+class AcceptBody(Body):
+    """What m3ter has of a request that was parked in doubt."""
+
+    m3ter_id: UUID
+    reason: Reason
+
+
 class WouldSend(Shape):
     """One call that would be made to m3ter; numbers of the body are texts, digit for digit."""
 
@@ -225,6 +235,29 @@ class AccountChargeBody(ChargeBody):
     """A charge on an account itself."""
 
     account: Text = Field(description="A Chargebee customer's id or a m3ter account's.")
+
+
+class NewBalanceBody(AskBody):
+    """An empty balance for an account: a top-up or a transaction fills it. The reference is its code."""
+
+    account: Text = Field(description="A Chargebee customer's id or a m3ter account's.")
+    name: Text | None = Field(None, max_length=200, description="The reference when left out.")
+    currency: Currency = Field(description="Of the credit; cannot change later.")
+    start: Moment | None = Field(
+        None, description="From when on it can be drawn down; today's beginning when left out."
+    )
+    end: Moment = Field(description="The first moment at which it can no longer be drawn down.")
+    rollover_end: Moment | None = Field(None, description="Until when what is unused at the end lives on.")
+    rollover_amount: Amount | None = Field(None, description="At most so much of it; all of it when left out.")
+    draw_down_description: Text | None = None
+    overage_percent: Amount | None = None
+    overage_description: Text | None = None
+    product_ids: list[UUID] = Field([], max_length=100, description="Which draw it down; all when left out.")
+    line_item_types: list[LineType] = Field([], max_length=20, description="Which draw it down; all when left out.")
+    contract_id: UUID | None = None
+    consumptions_product_id: UUID | None = None
+    fees_product_id: UUID | None = None
+    allow_overdraft: bool = False
 
 
 def index(here: Here, connection: str, query: BalancesQuery) -> Balances:
@@ -311,10 +344,22 @@ def withdraw(here: Here, connection: str, request_id: int, body: WithdrawBody) -
     if row.status not in (requests.PLANNED, requests.WITHDRAWN):
         raise Refusal(
             409, f"{requests.described(row)} is {row.status}: only what has never reached m3ter can be withdrawn.",
-            next_step="Undo a transaction by its opposite; delete all else in m3ter or by `connector balances`.",
+            next_step="Undo a transaction by its opposite; all else can be deleted, by `delete` behind its address.",
         )  # fmt: skip
     if row.status == requests.PLANNED:
         asking.withdraw(here.services, connection, row.id, who=here.who, reason=body.reason)
+    return _request_detail(here, _look_up(here, connection, request_id))
+
+
+def accept(here: Here, connection: str, request_id: int, body: AcceptBody) -> RequestDetail:
+    """Note somebody's word on what m3ter has of a request in doubt, and let its sync go on."""
+    row, m3ter_id = _look_up(here, connection, request_id), str(body.m3ter_id)
+    if (row.status, row.m3ter_id) != (requests.DONE, m3ter_id):
+        asking.accept(here.services, connection, row.id, m3ter_id, who=here.who, reason=body.reason)
+        with here.services.reading() as db:
+            sync = requests.sync_of(db, row)
+        if sync is not None:
+            actions.retry(here.services, [sync], here.who)
     return _request_detail(here, _look_up(here, connection, request_id))
 
 
@@ -362,14 +407,31 @@ class Times:
         return asking.as_before(self.here.services, self.connection, kind, self.reference, field)
 
 
+def create(here: Here, connection: str, body: NewBalanceBody) -> Created | AskedFor:
+    """Ask for an empty balance."""
+    own = own_reference(here, body)
+    times = Times(here, connection, own)
+    account_id = lookup.account_id(here.services, connection, body.account)
+    draft = drafts.balance(
+        account_id=account_id, code=own, name=body.name or own, currency=body.currency,
+        start=times.moment(body.start, BALANCE, "startDate", times.begins()), end=body.end,
+        description=body.description, rollover_end=body.rollover_end,
+        rollover_amount=amount_of(body.rollover_amount, "`rollover_amount`"),
+        draw_down_description=body.draw_down_description,
+        overage_percent=amount_of(body.overage_percent, "`overage_percent`"),
+        overage_description=body.overage_description, product_ids=tuple(map(str, body.product_ids)),
+        line_item_types=tuple(body.line_item_types), contract_id=_id(body.contract_id),
+        consumptions_product_id=_id(body.consumptions_product_id), fees_product_id=_id(body.fees_product_id),
+        allow_overdraft=body.allow_overdraft or None,
+    )  # fmt: skip
+    return _one(here, connection, draft, None, body.seen)
+
+
 def top_up(here: Here, connection: str, balance_id: UUID, body: TopUpBody) -> Created | AskedFor:
     """Ask for credit and the charge that pays for it, as a pair."""
     own = own_reference(here, body)
-    given = {name for name, value in body.model_dump().items() if value}
-    top_ups.must_fit(
-        given, recurs=False, called=lambda name: f"`{name}`", once="a single top-up", again="one that recurs"
-    )
-    credit, price = typed.amount(body.credit, "`credit`"), _price(body)
+    must_fit(body, recurs=False)
+    credit, price = typed.amount(body.credit, "`credit`"), price_of(body)
     top_ups.must_be_worth(credit, price)
     on, times = here.balance(connection, balance_id), Times(here, connection, own)
     pair = top_ups.ad_hoc(
@@ -378,12 +440,27 @@ def top_up(here: Here, connection: str, balance_id: UUID, body: TopUpBody) -> Cr
         bill_date=times.day(body.bill_date, CHARGE, "billDate"), description=body.description,
         product_id=_id(body.product_id),
     )  # fmt: skip
-    pair = asking.placed_top_up(here.services, connection, pair)
-    ask = lambda: asking.ask_top_up(here.services, connection, pair, who=here.who)  # noqa: E731 - one line says it
-    return _asked(here, connection, Plan(pair.halves, ask), body.seen)
+    return ask_pair(here, connection, asking.placed_top_up(here.services, connection, pair), body.seen)
 
 
-def _price(body: TopUpBody) -> Price | None:
+def must_fit(body: Body, *, recurs: bool) -> None:
+    """BadInput for a top-up that contradicts itself."""
+    given = {name for name, value in body.model_dump(exclude_unset=True).items() if value}
+    top_ups.must_fit(
+        given, recurs=recurs, called=lambda name: f"`{name}`", once="a single top-up", again="one that recurs"
+    )
+
+
+class Priced(Protocol):
+    """What says what a top-up costs."""
+
+    free: bool
+    price: str | None
+    currency: str | None
+
+
+def price_of(body: Priced) -> Price | None:
+    """What the top-up costs; None where it is free."""
     if body.free:
         return None
     return Price(None if body.price is None else typed.amount(body.price, "`price`"), body.currency)
@@ -469,6 +546,18 @@ def ask_one(
     """The request that a placed draft becomes, once it has been seen; `shown` says what else there is to see before."""
     ask = lambda: [asking.ask(here.services, connection, complete, who=here.who)]  # noqa: E731 - one line says it
     return _asked(here, connection, Plan([complete], ask), seen, shown)
+
+
+def ask_pair(
+    here: Here,
+    connection: str,
+    complete: TopUp,
+    seen: str | None,
+    shown: Callable[[AskPreview], BaseModel] | None = None,
+) -> Created | AskedFor:
+    """The two requests that a placed top-up becomes, once it has been seen."""
+    ask = lambda: asking.ask_top_up(here.services, connection, complete, who=here.who)  # noqa: E731 - one line says it
+    return _asked(here, connection, Plan(complete.halves, ask), seen, shown)
 
 
 def _asked(

@@ -11,14 +11,14 @@ from uuid import UUID
 from pydantic import Field
 
 from connector import actions
-from connector.bills import closing, listing, planned, preview, receipts
-from connector.bills.listing import Filter, Listed
+from connector.bills import beside, closing, listing, planned, preview, receipts, shadow, standing
+from connector.bills.listing import Filter
 from connector.bills.preview import APPROVED, Look
 from connector.errors import Cause
 from connector.models import Sync
 from connector.web.api import problems
 from connector.web.api.here import Here
-from connector.web.api.shapes import Body, Explained, Page, Paged, Query, Seen, Shape, explained
+from connector.web.api.shapes import Body, Explained, Page, Paged, Query, Seen, Shape, explained, page
 from connector.web.api.syncs import BillPreview, Status, SyncShape, bill_preview
 
 
@@ -27,6 +27,7 @@ class BillShape(Shape):
 
     bill_id: str
     account_id: str | None
+    customer_id: str | None
     sync: int
     status: Status
     cause: str | None
@@ -38,6 +39,7 @@ class BillShape(Shape):
     equal: bool | None
     invoices: list[str]
     billed_until: datetime | None
+    deadline: datetime | None = Field(description="Until when it can wait where it waits; null where nothing presses.")
     updated_at: datetime
 
 
@@ -132,6 +134,130 @@ class ReceiptShape(Shape):
     pushed_at: datetime
 
 
+class DifferenceShape(Shape):
+    """A line of which another amount was sent than the bill has now."""
+
+    line: str
+    sent: str
+    now: str
+    differs: str
+
+
+class OnInvoiceLine(Shape):
+    """One charge as it was sent, and as it was found."""
+
+    charge: str
+    sent: str
+    found: str | None
+    line_id: str | None
+    verdict: str
+
+
+class OtherLine(Shape):
+    """A charge on the invoice that no push has made."""
+
+    charge: str
+    amount: str
+
+
+class OnInvoiceShape(Shape):
+    """An invoice with the charges of the bill; without `id` those that stand on none, such as credits."""
+
+    id: str | None
+    status: str
+    lines: list[OnInvoiceLine]
+    others: list[OtherLine]
+
+
+class BesideShape(Shape):
+    """A bill as m3ter has it beside its invoices as Chargebee has them; amounts in major units of `currency`."""
+
+    bill_id: str
+    status: str
+    currency: str
+    total: str
+    added: str | None = Field(description="What is on invoices; null where nothing was sent.")
+    equal: bool
+    changed: bool = Field(description="Since it was sent.")
+    to_send: str
+    held_back: str | None
+    problems: list[str]
+    differences: list[DifferenceShape]
+    invoices: list[OnInvoiceShape]
+    left_out: int = Field(description="Invoices beyond those that were read.")
+
+
+class ComparedShape(Shape):
+    """How a bill that another process invoices compares with what would have been sent."""
+
+    bill_id: str
+    account_id: str
+    verdict: str
+    is_final: bool
+    currency: str
+    planned: str
+    found: str
+    off_by: str
+    differences: list[str]
+    compared_at: datetime
+
+
+class ComparedPage(Shape):
+    """What shadow mode has found, those that differ most first."""
+
+    bills: list[ComparedShape]
+    more: int = Field(description="How many there are beyond those shown.")
+
+
+class UnderWayShape(Shape):
+    """A charge of a push that is under way; its amount is in minor units."""
+
+    item_price_id: str | None
+    invoice_id: str | None
+    amount_minor: int
+    currency: str
+    status: str
+    chargebee_line_id: str | None
+
+
+class VersionShape(Shape):
+    """What a version of the bill was frozen as, and what it changed."""
+
+    number: int
+    status: str
+    bill_version: int
+    currency: str
+    total: str
+    sent_before: str
+    frozen_at: datetime
+    finished_at: datetime | None
+    differences: list[DifferenceShape]
+
+
+class ApprovalShape(Shape):
+    """Who has approved the push of which result of the bill."""
+
+    actor: str
+    at: datetime
+    content: str
+
+
+class BillStanding(Shape):
+    """How a bill stands, from our own rows; `now` is its receipt with the charges as they are now."""
+
+    bill_id: str
+    account_id: str | None
+    customer_id: str | None
+    sync: SyncShape | None
+    deadline: datetime | None
+    invoices: list[str]
+    now: ReceiptShape | None
+    shadow: ComparedShape | None
+    under_way: list[UnderWayShape]
+    versions: list[VersionShape]
+    approvals: list[ApprovalShape]
+
+
 class WorkShape(Shape):
     """What is left to do for one invoice; without `bill_id`, no bill of its period is approved yet."""
 
@@ -171,18 +297,8 @@ def index(here: Here, connection: str, query: BillsQuery) -> BillPage:
     wanted = Filter(connection, status=query.status)
     with here.services.reading() as db:
         found = listing.listed(here.services, db, wanted, before=query.before, limit=query.limit + 1)
-    rows = found[: query.limit]
-    return BillPage(bills=[_listed(one) for one in rows], next=rows[-1].id if len(found) > len(rows) else None)
-
-
-def _listed(one: Listed) -> BillShape:
-    return BillShape(
-        bill_id=one.bill_id, account_id=one.account_id, sync=one.id, status=one.sync.status, cause=one.sync.cause,
-        text=one.sync.text, next_step=one.sync.next_step, currency=one.currency,
-        bill_total=None if one.total is None else f"{one.total:f}",
-        invoice_total_added=None if one.added is None else f"{one.added:f}", equal=one.equal,
-        invoices=list(one.invoices), billed_until=one.billed_until, updated_at=one.sync.updated_at,
-    )  # fmt: skip
+    rows, older = page(found, query.limit)
+    return BillPage(bills=[BillShape.model_validate(listing.as_json(one)) for one in rows], next=older)
 
 
 def plan(here: Here, connection: str, bill_id: UUID) -> BillPlan:
@@ -229,6 +345,30 @@ def receipt(here: Here, connection: str, bill_id: UUID) -> ReceiptShape:
     if found is None:
         raise problems.not_found("receipt of this bill")
     return ReceiptShape.model_validate(found)
+
+
+def show(here: Here, connection: str, bill_id: UUID) -> BillStanding:
+    """How the bill stands, from our own rows."""
+    here.connection(connection)
+    found = standing.of_bill(here.services, connection, str(bill_id))
+    if not found.is_known:
+        raise problems.not_found("such bill that is known here")
+    return BillStanding.model_validate(standing.as_json(found) | {"sync": found.sync})
+
+
+def check(here: Here, connection: str, bill_id: UUID) -> BesideShape:
+    """The bill beside its invoices, as both systems have them now; changes nothing."""
+    here.connection(connection)
+    return BesideShape.model_validate(beside.as_json(beside.of_bill(here.services, connection, str(bill_id))))
+
+
+def compared(here: Here, connection: str) -> ComparedPage:
+    """What shadow mode has found."""
+    here.connection(connection)
+    with here.services.reading() as db:
+        found = shadow.all_compared(db, connection)
+    shapes = [ComparedShape.model_validate(one) for one in found[:MANY]]
+    return ComparedPage(bills=shapes, more=max(0, len(found) - MANY))
 
 
 def closing_soon(here: Here, connection: str, query: ClosingQuery) -> Closing:

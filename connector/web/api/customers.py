@@ -1,5 +1,7 @@
 """Customers: those that are mapped, one whole, and what any id of either system belongs to, from our own rows; and by name,
 which Chargebee is asked for.
+
+A customer is synced now as the console's button and the command do it: by what Chargebee says of it then.
 """
 
 from datetime import datetime
@@ -7,9 +9,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from connector import actions
 from connector import search as ids
 from connector.access import ADMIN
 from connector.customer_overview import by_name, overview, states
+from connector.models import Sync
 from connector.web.api.here import Here
 from connector.web.api.problems import not_found
 from connector.web.api.shapes import Body, OneOf, Page, Paged, Query, Shape, Text, page
@@ -188,6 +192,29 @@ class CustomerShape(Shape):
     events: list[CustomerEventShape]
 
 
+class SyncBody(Body):
+    """Whom to sync."""
+
+    id: Text = Field(description="Any id of either system that leads to the customer.")
+    subscription: Text | None = Field(
+        None, description="Only this subscription of the customer; when left out, itself and all that were seen."
+    )
+
+
+class AskedSyncShape(Shape):
+    """A sync that runs now, and whether it is queued because of this call."""
+
+    became: Literal["queued", "already queued"]
+    sync: SyncShape
+
+
+class AskedSyncs(Shape):
+    """What is made right now of the customer."""
+
+    customer_id: str
+    syncs: list[AskedSyncShape]
+
+
 def find(here: Here, query: FindQuery) -> Hits:
     """All of all connections that the id leads to."""
     with here.services.reading() as db:
@@ -219,3 +246,20 @@ def show(here: Here, connection: str, query: FindQuery) -> CustomerShape:
         if not overview.is_known(db, connection, customer_id):
             raise not_found("customer that this id leads to")
     return CustomerShape.model_validate(overview.as_json(overview.of_customer(here.services, connection, customer_id)))
+
+
+def sync_now(here: Here, connection: str, body: SyncBody) -> AskedSyncs:
+    """Let the customer and its subscriptions, or one of these, be made right now; a sync that is open is joined."""
+    here.connection(connection)
+    with here.services.reading() as db:
+        customer_id = ids.customer(db, connection, body.id)
+        if not overview.is_known(db, connection, customer_id):
+            raise not_found("customer that this id leads to")
+        wanted = overview.to_sync(db, connection, customer_id, body.subscription)
+    made = [actions.sync_now(here.services, connection, kind, subject, here.who) for kind, subject in wanted]
+    with here.services.reading() as db:
+        syncs = [
+            AskedSyncShape.model_validate({"became": became, "sync": db.get_one(Sync, sync_id)})
+            for sync_id, became in made
+        ]
+    return AskedSyncs(customer_id=customer_id, syncs=syncs)

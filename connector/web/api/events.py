@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from connector import actions, audit, inbox
+from connector import actions, inbox
 from connector.models import InboxEvent
 from connector.redaction import redacted
 from connector.web.api import problems
@@ -92,11 +92,7 @@ def show(here: Here, event_id: int) -> EventDetail:
 def show_payload(here: Here, event_id: int) -> EventDetail:
     """One event with all that it says, personal data too; that somebody has looked is kept."""
     row = _look_up(here, event_id)
-    with here.services.transaction() as db:
-        audit.note(
-            db, who=here.who, action="events payload shown", connection=row.connection, subject=f"event {row.event_id}",
-            now=here.services.now(), inbox_id=row.id,
-        )  # fmt: skip
+    actions.note_shown(here.services, row, here.who)
     return _detail(here, row, whole=True)
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field
 
 from connector import actions
-from connector.mappings import files, kinds, table
+from connector.mappings import files, kinds, pull, table
 from connector.mappings.pairs import Pair, refuse
 from connector.models import ALWAYS, Mapping
 from connector.remapping import proposals, rows, saving, unmapped
@@ -31,6 +31,8 @@ from connector.web.api.shapes import (
 )
 
 MOST = 100
+# What one call compares at most, as a page does; `connector mappings pull` takes its time.
+MOST_PULLED, MOST_NEW = 2000, 100
 Entity = Annotated[str, OneOf(kinds.TABLES)]
 Table = Annotated[str, OneOf(sorted({one for tables in kinds.TABLES.values() for one in tables}))]
 # A text of several lines.
@@ -105,6 +107,28 @@ class Applied(Shape):
     mappings: list[str]
     dry_run: bool
     woken: list[int] = Field(description="The syncs that go on.")
+
+
+class PullBody(Body):
+    """How far to go."""
+
+    dry_run: bool = Field(False, description="Compare only.")
+
+
+class PulledShape(Shape):
+    """What m3ter's External Mappings show, and what was taken of it, or with `dry_run` would be."""
+
+    inserted: list[str] = Field(description="Not here before.")
+    corrected: list[str] = Field(description="Here before, now noted with m3ter's id.")
+    there: int = Field(description="How many are the same already.")
+    doubles: list[str] = Field(
+        description="m3ter's ids of what it shows twice; `connector mappings pull` can delete them."
+    )
+    contradictions: list[list[str]] = Field(description="Each with its sides, of which none was taken.")
+    refused: list[str]
+    left_alone: int = Field(description="How many are of kinds that are not ours.")
+    woken: list[int] = Field(description="The syncs that go on.")
+    dry_run: bool
 
 
 class UnmappedQuery(Query):
@@ -306,3 +330,23 @@ def _fault(line: int | None, column: str | None, text: str) -> Fault:
 def _refuse(faults: list[Fault]) -> None:
     if faults:
         raise Refusal(422, f"{len(faults)} thing(s) are wrong with the CSV; nothing was changed.", faults=faults[:200])
+
+
+def take_back(here: Here, connection: str, body: PullBody) -> PulledShape:
+    """Insert what m3ter shows and is not here, and note under which id it shows the rest; what contradicts is not taken."""
+    here.connection(connection)
+    found = pull.pull(
+        here.services, connection, made_by=here.who, dry_run=body.dry_run, most=MOST_PULLED, most_new=MOST_NEW
+    )
+    if not body.dry_run:
+        actions.note_mapped(
+            here.services, connection, ["m3ter's External Mappings"], "mappings pull", found.woken, here.who,
+            inserted=len(found.inserted), corrected=len(found.corrected), there=found.there,
+            contradictions=len(found.contradictions), refused=len(found.refused),
+        )  # fmt: skip
+    return PulledShape(
+        inserted=[str(one) for one in found.inserted], corrected=[str(one) for one in found.corrected],
+        there=found.there, doubles=[one.id for one in found.doubles],
+        contradictions=[list(sides) for sides in found.contradictions], refused=list(found.refused),
+        left_alone=found.left_alone, woken=list(found.woken), dry_run=body.dry_run,
+    )  # fmt: skip

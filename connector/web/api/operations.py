@@ -17,6 +17,8 @@ from connector.web.api import (
     balances,
     bill_jobs,
     bills,
+    booked,
+    changes,
     connections,
     customers,
     events,
@@ -24,6 +26,7 @@ from connector.web.api import (
     quarantine,
     schedules,
     syncs,
+    top_ups,
     watches,
 )
 from connector.web.api.here import Created
@@ -39,6 +42,8 @@ PARAMETERS: dict[str, tuple[str, dict[str, Any], str]] = {
     "bill_id": ("uuid", {"type": "string", "format": "uuid"}, "A m3ter bill's id."),
     "job_id": ("uuid", {"type": "string", "format": "uuid"}, "A m3ter bill job's id."),
     "balance_id": ("uuid", {"type": "string", "format": "uuid"}, "A m3ter balance's id."),
+    "charge_id": ("uuid", {"type": "string", "format": "uuid"}, "A m3ter charge's id."),
+    "schedule_id": ("uuid", {"type": "string", "format": "uuid"}, "The id of a schedule on the balance."),
 }  # fmt: skip
 
 
@@ -82,6 +87,9 @@ GET, POST = "GET", "POST"
 ONE = "/connections/{connection}"
 BILL = f"{ONE}/bills/{{bill_id}}"
 BALANCE = f"{ONE}/balances/{{balance_id}}"
+CHARGE = f"{ONE}/charges/{{charge_id}}"
+CREDITS = f"{BALANCE}/transaction-schedules/{{schedule_id}}"
+FEES = f"{BALANCE}/charge-schedules/{{schedule_id}}"
 REQUEST = f"{ONE}/balance-requests/{{request_id}}"
 SAME = "The second call changes nothing and answers the same."
 GONE = "The second call finds no such delivery, changes nothing, and is answered with 404."
@@ -89,6 +97,33 @@ UNSEEN = (
     "What was shown has been done by then: the second call changes nothing, and is answered with 409 and what is left."
 )
 ONCE = "The same reference, or Idempotency-Key, with the same content is the same request: nothing is made twice."
+DELETED = "The second call finds none, changes nothing, and is answered with 404."
+SO_ALREADY = "Where it is so already, nothing is changed and the answer says so."
+
+
+def _changing(
+    noun: str, what: str, path: str, thing: changes.Thing, body: type[changes.ActBody], *, ends: bool = False
+) -> list[Operation]:
+    """What changes, ends and deletes one kind of thing."""
+    common: dict[str, Any] = {"preview": changes.ChangePreview}
+    found = [
+        Operation(
+            f"update_{noun}", POST, f"{path}/update", OPERATOR, changes.updating(thing), changes.Changed,
+            f"Change fields of {what}, as that was shown, and keep all others", body=body, repeat=SO_ALREADY, **common,
+        ),
+        Operation(
+            f"delete_{noun}", POST, f"{path}/delete", OPERATOR, changes.deleting(thing), changes.Changed,
+            f"Delete {what} in m3ter, as that was shown", body=changes.DeleteBody, repeat=DELETED, **common,
+        ),
+    ]  # fmt: skip
+    if ends:
+        end = Operation(
+            f"end_{noun}", POST, f"{path}/end", OPERATOR, changes.ending(thing), changes.Changed,
+            f"End {what}, as that was shown; what it has made stays", body=changes.EndBody, repeat=SO_ALREADY, **common,
+        )  # fmt: skip
+        found.insert(1, end)
+    return found
+
 
 OPERATIONS = (
     Operation(
@@ -154,6 +189,11 @@ OPERATIONS = (
         "Deliveries that could not become an event, the newest first", query=quarantine.QuarantineQuery,
     ),
     Operation(
+        "get_delivery_body", POST, "/quarantine/{delivery_id}/body", ADMIN, quarantine.show_body,
+        quarantine.DeliveryDetail, "One delivery with what was sent; that it was looked at is kept in the audit log",
+        repeat="Each look is an entry of the audit log.",
+    ),
+    Operation(
         "readmit_delivery", POST, "/quarantine/{delivery_id}/readmit", OPERATOR, quarantine.readmit,
         quarantine.Readmitted, "Take a delivery in as the event that it is after all", repeat=GONE,
     ),
@@ -194,6 +234,11 @@ OPERATIONS = (
         "A customer whole, by any id of either system", query=customers.FindQuery,
     ),
     Operation(
+        "sync_customer", POST, f"{ONE}/customer/sync", OPERATOR, customers.sync_now, customers.AskedSyncs,
+        "Make a customer and its subscriptions right now, by what Chargebee says of them", body=customers.SyncBody,
+        repeat="While such a sync is open the second call joins it; later calls compare once more, and change only what differs.",
+    ),
+    Operation(
         "list_connections", GET, "/connections", VIEWER, connections.index, connections.Connections,
         "All connections with their pauses and how far their lists have been read",
     ),
@@ -212,6 +257,18 @@ OPERATIONS = (
     Operation(
         "list_bills", GET, f"{ONE}/bills", VIEWER, bills.index, bills.BillPage, "Bills, the newest first",
         query=bills.BillsQuery,
+    ),
+    Operation(
+        "list_compared_bills", GET, f"{ONE}/shadow", VIEWER, bills.compared, bills.ComparedPage,
+        "What shadow mode has found, bills that differ most first",
+    ),
+    Operation(
+        "get_bill", GET, BILL, VIEWER, bills.show, bills.BillStanding,
+        "How a bill stands: its sync, invoices, versions and approvals; no provider is asked",
+    ),
+    Operation(
+        "check_bill", GET, f"{BILL}/check", VIEWER, bills.check, bills.BesideShape,
+        "A bill beside its invoices, as both systems have them now",
     ),
     Operation(
         "plan_bill", GET, f"{BILL}/plan", VIEWER, bills.plan, bills.BillPlan, "Exactly what a push would do now"
@@ -256,11 +313,43 @@ OPERATIONS = (
         repeat="The second call finds everything as the CSV says, and changes nothing.",
     ),
     Operation(
+        "pull_mappings", POST, f"{ONE}/mappings/pull", OPERATOR, mappings.take_back, mappings.PulledShape,
+        "Take back what m3ter shows of the mappings and is not here, or say what that would come to",
+        body=mappings.PullBody, repeat="The second call finds everything here, and changes nothing.",
+    ),
+    Operation(
         "list_balances", GET, f"{ONE}/balances", VIEWER, balances.index, balances.Balances, "An account's balances",
         query=balances.BalancesQuery,
     ),
     Operation(
         "get_balance", GET, BALANCE, VIEWER, balances.show, balances.BalanceDetail, "One balance with what it holds"
+    ),
+    Operation(
+        "ask_balance", POST, f"{ONE}/balances", OPERATOR, balances.create, balances.AskedFor,
+        "Ask for an empty balance", body=balances.NewBalanceBody, preview=balances.AskPreview, repeat=ONCE,
+        takes_key=True,
+    ),
+    *_changing("balance", "a balance", BALANCE, changes.BALANCES, changes.BalanceUpdate),
+    Operation(
+        "check_balance", GET, f"{BALANCE}/check", VIEWER, booked.check, booked.Findings,
+        "What on a balance does not fit what was asked for, and what others have booked",
+    ),
+    Operation(
+        "list_transactions", GET, f"{BALANCE}/transactions", VIEWER, booked.transactions, booked.Transactions,
+        "A balance's transactions, the newest first",
+    ),
+    Operation(
+        "list_charges", GET, f"{ONE}/charges", VIEWER, booked.charges, booked.Charges,
+        "An account's or a balance's charges, the newest first", query=booked.ChargesQuery,
+    ),
+    *_changing("charge", "a charge", CHARGE, changes.CHARGES, changes.ChargeUpdate),
+    Operation(
+        "list_transaction_types", GET, f"{ONE}/transaction-types", VIEWER, booked.types, booked.Types,
+        "What transactions may be for",
+    ),
+    Operation(
+        "create_transaction_type", POST, f"{ONE}/transaction-types", OPERATOR, booked.create_type, booked.TypeMade,
+        "Make a transaction type", body=booked.TypeBody, repeat="A type with this code stays as it is.",
     ),
     Operation(
         "ask_top_up", POST, f"{BALANCE}/top-ups", OPERATOR, balances.top_up, balances.AskedFor,
@@ -297,6 +386,16 @@ OPERATIONS = (
         repeat=ONCE, takes_key=True,
     ),
     Operation(
+        "ask_top_up_schedules", POST, f"{BALANCE}/top-up-schedules", OPERATOR, schedules.of_top_ups, balances.AskedFor,
+        "Ask for credit that recurs and the charges that pay for it, as a pair", body=schedules.TopUpScheduleBody,
+        preview=schedules.PairPreview, repeat=ONCE, takes_key=True,
+    ),
+    *_changing(
+        "transaction_schedule", "a schedule of transactions", CREDITS, changes.CREDITS,
+        changes.TransactionScheduleUpdate, ends=True,
+    ),
+    *_changing("charge_schedule", "a schedule of charges", FEES, changes.FEES, changes.ChargeScheduleUpdate, ends=True),
+    Operation(
         "list_balance_requests", GET, f"{ONE}/balance-requests", VIEWER, balances.requests_index, balances.RequestPage,
         "What was asked of Balance Billing, the newest first", query=balances.RequestsQuery,
     ),
@@ -309,12 +408,17 @@ OPERATIONS = (
         "Take back what has never reached m3ter", body=balances.WithdrawBody, repeat=SAME,
     ),
     Operation(
+        "accept_balance_request", POST, f"{REQUEST}/accept", OPERATOR, balances.accept, balances.RequestDetail,
+        "Say what m3ter has of a request that was parked in doubt", body=balances.AcceptBody, repeat=SAME,
+    ),
+    Operation(
         "list_watches", GET, f"{ONE}/watches", VIEWER, watches.index, watches.Watches,
         "Balances that are watched, the longest low first", query=watches.WatchesQuery,
     ),
     Operation(
         "set_watch", POST, f"{BALANCE}/watch", OPERATOR, watches.put, watches.WatchSet,
-        "Watch a balance, to tell or to top it up when it runs low", body=watches.WatchBody, repeat=SAME,
+        "Watch a balance, to tell or to top it up when it runs low", body=watches.WatchBody,
+        preview=watches.WatchPreview, repeat=SAME,
     ),
     Operation(
         "remove_watch", POST, f"{BALANCE}/watch/remove", OPERATOR, watches.remove, watches.Unwatched,
@@ -335,6 +439,33 @@ OPERATIONS = (
         preview=bill_jobs.JobPreview,
         repeat="While a job still runs, the second call starts no other and answers that one. Later calls calculate the bills "
         "of that date anew; a charge that is on a bill is billed no second time.",
+    ),
+    Operation(
+        "list_top_up_products", GET, f"{ONE}/top-up-products", VIEWER, top_ups.index, top_ups.Products,
+        "Which Chargebee item prices are top-ups, and what they buy", query=top_ups.ProductsQuery,
+    ),
+    Operation(
+        "add_top_up_product", POST, f"{ONE}/top-up-products", OPERATOR, top_ups.add, top_ups.ProductSet,
+        "Make an item price a top-up, or say whether it can be one", body=top_ups.ProductBody,
+        repeat="The second call finds it sold already, changes nothing, and is answered with 422.",
+    ),
+    Operation(
+        "remove_top_up_product", POST, f"{ONE}/top-up-products/remove", OPERATOR, top_ups.remove, top_ups.ProductSet,
+        "Credit nothing that is paid for an item price from now on", body=top_ups.ProductRemoveBody,
+        repeat="The second call finds no such top-up, changes nothing, and is answered with 422.",
+    ),
+    Operation(
+        "list_sold_top_ups", GET, f"{ONE}/sold-top-ups", VIEWER, top_ups.sold_index, top_ups.SoldPage,
+        "Top-ups that were credited, the newest first", query=top_ups.SoldQuery,
+    ),
+    Operation(
+        "preview_top_up_credit", GET, f"{ONE}/sold-top-ups/credit", OPERATOR, top_ups.preview_credit,
+        top_ups.CreditPreview, "What is due for an invoice's top-ups, and what is credited", query=top_ups.InvoiceQuery,
+    ),
+    Operation(
+        "credit_sold_top_ups", POST, f"{ONE}/sold-top-ups/credit", OPERATOR, top_ups.credit, top_ups.CreditAsked,
+        "Bring the credit for an invoice to what is due, as that was shown", body=top_ups.CreditBody,
+        preview=top_ups.CreditPreview, repeat="What is credited is asked for no second time. " + UNSEEN,
     ),
     Operation(
         "list_audit", GET, "/audit", ADMIN, audit_log.index, audit_log.EntryPage,

@@ -2,6 +2,8 @@
 
 from datetime import datetime
 
+from pydantic import Field
+
 from connector import actions, explain, inbox
 from connector.models import QuarantinedBody
 from connector.web.api import problems
@@ -39,6 +41,12 @@ class DismissBody(Body):
     reason: Reason
 
 
+class DeliveryDetail(DeliveryShape):
+    """One delivery with what was sent, which nobody could read and so nobody can redact."""
+
+    body: str = Field(description="What cannot be shown stands as its escape.")
+
+
 class Readmitted(Shape):
     """The event that it is after all, by its sender's id."""
 
@@ -65,6 +73,13 @@ def _shape(row: QuarantinedBody) -> DeliveryShape:
         id=row.id, connection=row.connection, source=row.source, received_at=row.received_at, reason=row.reason,
         next_step=explain.quarantined(row.reason), bytes=len(row.body),
     )  # fmt: skip
+
+
+def show_body(here: Here, delivery_id: int) -> DeliveryDetail:
+    """One delivery with its body; that somebody has looked is kept."""
+    row = _look_up(here, delivery_id)
+    actions.note_shown(here.services, row, here.who)
+    return DeliveryDetail(**_shape(row).model_dump(), body=explain.delivered(row.body))
 
 
 def readmit(here: Here, delivery_id: int) -> Readmitted:

@@ -1,4 +1,7 @@
-"""Schedules of Balance Billing: those that a balance has, and asking for others, in the two steps of `balances`."""
+"""Schedules of Balance Billing: those that a balance has, and asking for others, alone or as the pair of a top-up.
+
+In the two steps of `balances`: the first shows also what the schedules would make.
+"""
 
 from datetime import date, datetime, tzinfo
 from typing import Annotated, Any, Literal
@@ -6,10 +9,22 @@ from uuid import UUID
 
 from pydantic import Field
 
-from connector.balances import asking, drafts, overview, previews, typed
+from connector.balances import asking, drafts, overview, previews, top_ups, typed
 from connector.balances.drafts import CHARGE_SCHEDULE, FREQUENCIES, MAX_INTERVAL, TRANSACTION_SCHEDULE, Draft
 from connector.clients.m3ter_balance_objects import Balance, ChargeSchedule, TransactionSchedule
-from connector.web.api.balances import AskBody, AskedFor, AskPreview, Times, amount_of, ask_one, own_reference, type_id
+from connector.web.api.balances import (
+    AskBody,
+    AskedFor,
+    AskPreview,
+    Times,
+    amount_of,
+    ask_one,
+    ask_pair,
+    must_fit,
+    own_reference,
+    price_of,
+    type_id,
+)
 from connector.web.api.here import Created, Here
 from connector.web.api.shapes import Amount, Currency, Day, Moment, OneOf, Shape, Text
 
@@ -78,6 +93,20 @@ class SchedulePreview(AskPreview):
     would_make: WouldMake
 
 
+class PairWouldMake(Shape):
+    """What both schedules of a top-up would make; a free one charges nothing."""
+
+    credits: WouldMake
+    charges: WouldMake | None
+    uneven: bool = Field(description="Credits and charges do not come out even.")
+
+
+class PairPreview(AskPreview):
+    """What m3ter would be sent for both schedules, and what they would make then."""
+
+    would_make: PairWouldMake
+
+
 class ScheduleBody(AskBody):
     """What both kinds need; the reference is the code."""
 
@@ -107,6 +136,26 @@ class ChargeScheduleBody(ScheduleBody):
     unit_price: Amount | None = None
     in_arrears: bool = Field(False, description="Bill each period at its end, not at its start.")
     bill_epoch: Day | None = Field(None, description="From which day periods are counted; the start's when left out.")
+
+
+class TopUpScheduleBody(AskBody):
+    """Credit that recurs, each time with the charge that pays for it."""
+
+    credit: Amount = Field(description="At a time, in the balance's currency.")
+    type: Text | None = Field(None, description="Transaction type by id, code or name; not needed where there is one.")
+    price: Amount | None = Field(None, description="What is charged at a time; as much as the credit when left out.")
+    currency: Currency | None = Field(None, description="Of the price; the balance's when left out.")
+    free: bool = Field(False, description="Credit without charges.")
+    start: Moment | None = Field(
+        None,
+        description="When it begins; when left out today's beginning, or the balance's where that is still to come.",
+    )
+    end: Moment | None = Field(
+        None, description="The first moment after its last period; the balance's end when left out."
+    )
+    frequency: Frequency = "MONTHLY"
+    every: int = Field(1, ge=1, le=MAX_INTERVAL, description="Each so many days, weeks, months or years.")
+    in_arrears: bool = Field(False, description="Bill each period at its end, not at its start.")
 
 
 def index(here: Here, connection: str, balance_id: UUID) -> Schedules:
@@ -144,6 +193,33 @@ def of_charges(here: Here, connection: str, balance_id: UUID, body: ChargeSchedu
         in_advance=not body.in_arrears, bill_epoch=body.bill_epoch or _day(shared["start"], times.zone), **shared,
     )  # fmt: skip
     return _asked(here, connection, draft, on, body)
+
+
+def of_top_ups(here: Here, connection: str, balance_id: UUID, body: TopUpScheduleBody) -> Created | AskedFor:
+    """Ask for credit that recurs and the charges that pay for it, as a pair in one rhythm."""
+    own = own_reference(here, body)
+    times = Times(here, connection, own)
+    must_fit(body, recurs=True)
+    credit, price = typed.amount(body.credit, "`credit`"), price_of(body)
+    top_ups.must_be_worth(credit, price)
+    on = here.balance(connection, balance_id)
+    start = times.moment(body.start, TRANSACTION_SCHEDULE, "startDate", max(times.begins(), on.start))
+    pair = top_ups.scheduled(
+        on, reference=own, credit=credit, price=price, type_id=type_id(here, connection, body.type), start=start,
+        end=body.end or on.end, first_day=_day(start, times.zone), frequency=body.frequency, every=body.every,
+        in_advance=not body.in_arrears, description=body.description,
+    )  # fmt: skip
+    pair = asking.placed_top_up(here.services, connection, pair)
+
+    def would_make(preview: AskPreview) -> PairPreview:
+        credits, charges = previews.of_top_up(here.services, connection, pair)
+        made = {
+            "credits": previews.as_json(credits), "charges": previews.as_json(charges) if charges else None,
+            "uneven": previews.is_uneven(credits, charges),
+        }  # fmt: skip
+        return PairPreview(**preview.model_dump(), would_make=PairWouldMake.model_validate(made))
+
+    return ask_pair(here, connection, pair, body.seen, would_make)
 
 
 def _shared(times: Times, body: ScheduleBody, kind: str, start: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ Amounts are texts in major units of the `currency` that stands beside them or on
 sent is taken strictly, every unknown name refused; what is answered may grow, and readers leave alone what they do not know.
 """
 
+import re
 from collections.abc import Iterable
 from datetime import UTC, date, datetime
 from typing import Annotated, Any, Literal
@@ -28,6 +29,13 @@ def digits(value: Any) -> Any:
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20:
         return int(value)
     raise ValueError("this is not a whole number")
+
+
+def _iso_day(value: Any) -> Any:
+    """A day in an address is written in full, and is no number of seconds."""
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value):
+        return value
+    raise ValueError("this is not a day like 2026-03-01")
 
 
 def _in_years(value: datetime) -> datetime:
@@ -62,6 +70,7 @@ Reference = Annotated[
 ]
 Moment = Annotated[AwareDatetime, AfterValidator(_in_years)]
 Day = Annotated[date, AfterValidator(_day_in_years)]
+QueryDay = Annotated[date, BeforeValidator(_iso_day), AfterValidator(_day_in_years)]
 Seen = Annotated[
     str, Field(pattern=r"^[0-9a-f]{64}$", description="What the preview said: the act is done only as it was shown.")
 ]

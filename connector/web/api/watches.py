@@ -1,7 +1,8 @@
 """Watches: balances that the clock looks at, to tell or to top up when they run low."""
 
 from datetime import datetime
-from typing import Literal
+from hashlib import sha256
+from typing import Any, Literal
 from uuid import UUID
 
 from pydantic import Field
@@ -12,8 +13,8 @@ from connector.balances.watches import Terms
 from connector.errors import BadInput
 from connector.web.api.balances import amount_of
 from connector.web.api.here import Here
-from connector.web.api.problems import not_found
-from connector.web.api.shapes import Amount, Body, Currency, Query, Reason, Shape, Text
+from connector.web.api.problems import changed, not_found
+from connector.web.api.shapes import Amount, Body, Currency, Query, Reason, Seen, Shape, Text
 
 State = Literal["ok", "low", "topping_up", "cap_reached", "refused", "ended", "gone"]
 
@@ -71,16 +72,22 @@ class WatchBody(Body):
     cap_credit: Amount | None = Field(None, description="No more credit than this in a calendar month.")
     cap_number: int | None = Field(None, ge=1, le=1000, description="No more top-ups than this in a calendar month.")
     off: bool = Field(False, description="Keep what is set, and do not look until it is set without this.")
-    dry_run: bool = Field(False, description="Check only.")
+    seen: Seen | None = None
 
 
 class WatchSet(Shape):
-    """On which terms it is watched, or with `dry_run` would be."""
+    """On which terms it is watched."""
 
     balance_id: str
     currency: str
-    dry_run: bool
     terms: TermsShape
+
+
+class WatchPreview(WatchSet):
+    """On which terms it would be watched, and on which it is now."""
+
+    before: TermsShape | None
+    seen: Seen
 
 
 class UnwatchBody(Body):
@@ -109,7 +116,7 @@ def index(here: Here, connection: str, query: WatchesQuery) -> Watches:
 
 
 def put(here: Here, connection: str, balance_id: UUID, body: WatchBody) -> WatchSet:
-    """Watch the balance, or watch it on other terms."""
+    """Watch the balance, or watch it on other terms, as these were shown: what is topped up by itself is money."""
     on = here.balance(connection, balance_id)
     if body.type is not None and body.credit is None:
         raise BadInput("a type is of use only with an automatic top-up: say what it credits, or leave the type out")
@@ -123,9 +130,17 @@ def put(here: Here, connection: str, balance_id: UUID, body: WatchBody) -> Watch
     watches.checked(on, terms, here.services.now())
     if terms.price_currency is not None:
         must_be_known(asking.known_currencies(here.services, connection), terms.price_currency)
-    if not body.dry_run:
-        asking.watch(here.services, connection, on, terms, who=here.who)
-    return WatchSet(balance_id=on.id, currency=on.currency, dry_run=body.dry_run, terms=_terms(terms))
+    said: dict[str, Any] = {"balance_id": on.id, "currency": on.currency, "terms": _terms(terms)}
+    with here.services.reading() as db:
+        before = watches.find(db, connection, on.id)
+    preview = WatchPreview(
+        **said, before=TermsShape.model_validate(watches.as_json(before)) if before else None,
+        seen=sha256(repr((on.id, terms)).encode()).hexdigest(),
+    )  # fmt: skip
+    if body.seen != preview.seen:
+        raise changed(preview, body.seen)
+    asking.watch(here.services, connection, on, terms, who=here.who)
+    return WatchSet(**said)
 
 
 def _terms(terms: Terms) -> TermsShape:

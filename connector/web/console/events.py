@@ -8,7 +8,7 @@ from flask.typing import ResponseReturnValue
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from connector import actions, audit, explain, inbox, lookup, related
+from connector import actions, explain, inbox, lookup, related
 from connector.explain import printable
 from connector.models import Attempt, InboxEvent, Sync
 from connector.redaction import redacted
@@ -90,12 +90,9 @@ def _tries(db: Session, opened: Sequence[Sync]) -> list[tuple[Sync, Attempt]]:
 
 def show_payload(inbox_id: int) -> ResponseReturnValue:
     """The event with all that it says, personal data too; that somebody has looked is kept."""
-    with services().transaction() as db:
+    with services().reading() as db:
         row = _look_up(db, inbox_id)
-        audit.note(
-            db, who=me().actor, action="events payload shown", connection=row.connection, subject=f"event {row.event_id}",
-            now=services().now(), inbox_id=row.id,
-        )  # fmt: skip
+    actions.note_shown(services(), row, me().actor)
     with services().reading() as db:
         return _page(db, row, whole=True)
 

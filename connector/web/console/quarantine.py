@@ -3,8 +3,7 @@
 from flask import abort, flash, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 
-from connector import actions, audit, explain, inbox
-from connector.explain import printable
+from connector import actions, explain, inbox
 from connector.models import QuarantinedBody
 from connector.web.console import forms
 from connector.web.console.here import me, services
@@ -46,12 +45,8 @@ def _page(row: QuarantinedBody, body: str | None) -> ResponseReturnValue:
 def show_body(quarantine_id: int) -> ResponseReturnValue:
     """What was delivered, which nobody could read and so nobody can redact; that somebody has looked is kept."""
     row = _look_up(quarantine_id)
-    with services().transaction() as db:
-        audit.note(
-            db, who=me().actor, action="events payload shown", connection=row.connection, subject=f"quarantined {row.id}",
-            now=services().now(),
-        )  # fmt: skip
-    return _page(row, printable(row.body.decode("utf-8", "backslashreplace")))
+    actions.note_shown(services(), row, me().actor)
+    return _page(row, explain.delivered(row.body))
 
 
 def readmit(quarantine_id: int) -> ResponseReturnValue:

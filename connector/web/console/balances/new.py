@@ -53,9 +53,7 @@ class Runs:
     @property
     def is_uneven(self) -> bool:
         """Whether credits and charges do not come out even."""
-        if self.credits is None or self.charges is None or self.credits.more or self.charges.more:
-            return False
-        return len(self.credits.rows) != len(self.charges.rows)
+        return previews.is_uneven(self.credits, self.charges)
 
 
 @dataclass(frozen=True)
