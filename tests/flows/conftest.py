@@ -20,8 +20,7 @@ from connector.mappings.pairs import Pair
 from connector.models import Attempt, InboxEvent, Receipt, Sync
 from connector.sandbox import Sandbox, serve
 from connector.services import Services
-from connector.web.app import create_app
-from tests.flows.browser import Browser, add_user
+from tests.flows.browser import Browser, add_user, app_of
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 PRO, SCALE, UNMAPPED, SUPPORT = "pro-USD-monthly", "scale-USD-monthly", "beta-USD-monthly", "support-USD-monthly"
@@ -293,8 +292,8 @@ def world(box: Sandbox, make_services: Callable[..., Services]) -> Iterator[Worl
 
 
 def edge(services: Services) -> FlaskClient:
-    """The web edge without the console, which takes long to make; for that there is `Browser`."""
-    return create_app(
+    """The web edge without the console; for that there is `Browser`."""
+    return app_of(
         replace(services, settings=services.settings.model_copy(update={"session_secret": None}))
     ).test_client()
 

@@ -10,7 +10,7 @@ from werkzeug.test import TestResponse
 from connector import tokens
 from connector.services import Services
 from connector.web.api.document import openapi
-from connector.web.app import create_app
+from tests.flows.browser import app_of
 
 HOST = "http://127.0.0.1:8080"
 PREFIX = "/api/v1"
@@ -30,7 +30,7 @@ class Script:
         self.services = services
         self.name = name or f"the-{role}"
         self.token: str | None = add_token(services, self.name, role)
-        self.client = (app or create_app(services)).test_client()
+        self.client = (app or app_of(services)).test_client()
 
     def call(self, method: str, path: str, body: Any = None, **options: Any) -> TestResponse:
         headers = dict(options.pop("headers", {}))
