@@ -86,6 +86,8 @@ class World:
         worker = jobs.worker(self.services, queue)
         # Nobody sends it RQ's commands; at its end a worker that listens for them waits for that thread.
         worker.subscribe = lambda: None
+        # It is gone before anybody could ask whether it lives: its signs of life are a seventh of all that Redis is told.
+        worker.heartbeat = lambda *_, **__: None
         worker.work(burst=True, logging_level="WARNING")
 
     def queues(self) -> list[Any]:
