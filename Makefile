@@ -1,6 +1,8 @@
 # Everything a newcomer needs: `make demo` and `make test`. Each makes its own virtual environment from the lock.
 PYTHON ?= python3
-PIP_INSTALL = bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement
+PIP_INSTALL = bin/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes --requirement
+# pip would compile with one core what it has installed.
+COMPILE = bin/python -m compileall -qq -j 0 .venv/lib
 
 # What Python has compiled is kept for the processes that follow: a test run starts some fifty of them.
 export PYTHONDONTWRITEBYTECODE =
@@ -61,11 +63,16 @@ bench-console: .venv/dev
 	$(PYTHON) -m venv .venv
 	.venv/$(PIP_INSTALL) config/requirements.lock
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	.venv/$(COMPILE)
 	touch $@
 
-.venv/dev: config/requirements-dev.lock .venv/run
+# Its lock names all packages of the other one: one installation makes both.
+.venv/dev: config/requirements-dev.lock config/requirements.lock pyproject.toml
+	$(PYTHON) -m venv .venv
 	.venv/$(PIP_INSTALL) config/requirements-dev.lock
-	touch $@
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	.venv/$(COMPILE)
+	touch .venv/run $@
 
 # Takes the newest versions that pyproject.toml allows and writes them down with their hashes.
 LOCK = .venv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \

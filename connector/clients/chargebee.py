@@ -36,14 +36,13 @@ class ChargebeeClient:
 
     def __init__(self, http: Http, *, site: str, api_key: str, api_url: str | None = None) -> None:
         self._api = ChargebeeApi(http, site=site, api_key=api_key, api_url=api_url)
-        self._sdk = self._api.sdk
 
     def retrieve_customer(self, customer_id: str) -> dict[str, Any]:
         """The customer as Chargebee sends it, for `Customer.from_json` and the mirror.
 
         Chargebee API: Customers > Retrieve a customer
         """
-        answer = self._api.call("Customer.retrieve", self._sdk.Customer.retrieve, segment(customer_id))
+        answer = self._api.call("Customer.retrieve", self._api.sdk.Customer.retrieve, segment(customer_id))
         return member(answer.json(), "customer")
 
     def customers_like(self, filters: Sequence[tuple[str, str, str]], limit: int) -> tuple[list[Customer], bool]:
@@ -61,7 +60,7 @@ class ChargebeeClient:
 
         Chargebee API: Subscriptions > Retrieve a subscription
         """
-        answer = self._api.call("Subscription.retrieve", self._sdk.Subscription.retrieve, segment(subscription_id))
+        answer = self._api.call("Subscription.retrieve", self._api.sdk.Subscription.retrieve, segment(subscription_id))
         member(answer.json(), "subscription")
         return dict(answer.json())
 
@@ -73,7 +72,7 @@ class ChargebeeClient:
         Chargebee API: Events > List events
         """
         filters = {"occurred_at": {"after": _seconds(occurred_after)}, "sort_by": {"asc": "occurred_at"}}
-        return self._api.page("Event.list", self._sdk.Event.list, "event", {**filters, "limit": limit}, offset)
+        return self._api.page("Event.list", self._api.sdk.Event.list, "event", {**filters, "limit": limit}, offset)
 
     def pending_invoices(self, subscription_id: str) -> list[Invoice]:
         """The subscription's pending invoices, oldest first; `lines_complete` says whether all lines of one came along.
@@ -97,7 +96,8 @@ class ChargebeeClient:
             "limit": PAGE_SIZE,
         }
         return [
-            Invoice.from_json(raw) for raw in self._api.all("Invoice.list", self._sdk.Invoice.list, "invoice", filters)
+            Invoice.from_json(raw)
+            for raw in self._api.all("Invoice.list", self._api.sdk.Invoice.list, "invoice", filters)
         ]
 
     def invoices_since(
@@ -110,7 +110,7 @@ class ChargebeeClient:
         whose = {"subscription_id": subscription_id, "customer_id": customer_id}
         filters: dict[str, Any] = {name: {"is": one} for name, one in whose.items() if one is not None}
         filters |= {"date": {"after": _seconds(since)}, "sort_by": {"asc": "date"}, "limit": PAGE_SIZE}
-        rows = self._api.all("Invoice.list", self._sdk.Invoice.list, "invoice", filters)
+        rows = self._api.all("Invoice.list", self._api.sdk.Invoice.list, "invoice", filters)
         found = [Invoice.from_json(raw) for raw in rows]
         return [one if one.lines_complete else self.retrieve_invoice(one.id) for one in found]
 
@@ -140,7 +140,7 @@ class ChargebeeClient:
         Chargebee API: Invoices > List invoices
         """
         filters = {"id": {"is": invoice_id}, "include_deleted": True, "limit": 1}
-        rows = self._api.all("Invoice.list", self._sdk.Invoice.list, "invoice", filters)
+        rows = self._api.all("Invoice.list", self._api.sdk.Invoice.list, "invoice", filters)
         return next((found for raw in rows if (found := Invoice.from_json(raw)).deleted), None)
 
     def credits_on_invoice(self, invoice_id: str) -> list[InvoiceCredit]:
@@ -149,7 +149,7 @@ class ChargebeeClient:
         Chargebee API: Credit notes > List credit notes
         """
         filters = {"reference_invoice_id": {"is": invoice_id}, "limit": PAGE_SIZE}
-        rows = self._api.all("CreditNote.list", self._sdk.CreditNote.list, "credit_note", filters)
+        rows = self._api.all("CreditNote.list", self._api.sdk.CreditNote.list, "credit_note", filters)
         found = [InvoiceCredit.from_json(raw) for raw in rows]
         return [one if one.lines_complete else self._whole_credit(one.id) for one in found]
 
@@ -161,7 +161,7 @@ class ChargebeeClient:
             params: dict[str, Any] = {"line_items_limit": LINES_PAGE_SIZE}
             if offset is not None:
                 params["line_items_offset"] = offset
-            method = self._sdk.CreditNote.retrieve
+            method = self._api.sdk.CreditNote.retrieve
             answer = self._api.call("CreditNote.retrieve", method, segment(credit_note_id), params)
             raw = member(answer.json(), "credit_note")
             check_progress("CreditNote.retrieve", offset, raw.get("line_items_next_offset"))
@@ -174,7 +174,7 @@ class ChargebeeClient:
 
         Chargebee API: Item prices > Retrieve an item price
         """
-        answer = self._api.call("ItemPrice.retrieve", self._sdk.ItemPrice.retrieve, segment(item_price_id))
+        answer = self._api.call("ItemPrice.retrieve", self._api.sdk.ItemPrice.retrieve, segment(item_price_id))
         return ItemPrice.from_json(member(answer.json(), "item_price"))
 
     def item_family_must_exist(self, item_family_id: str) -> None:
@@ -182,7 +182,7 @@ class ChargebeeClient:
 
         Chargebee API: Item families > Retrieve an item family
         """
-        self._api.call("ItemFamily.retrieve", self._sdk.ItemFamily.retrieve, segment(item_family_id))
+        self._api.call("ItemFamily.retrieve", self._api.sdk.ItemFamily.retrieve, segment(item_family_id))
 
     def items(self, id_prefix: str) -> list[Item]:
         """Every item whose id begins so, but deleted ones.
@@ -190,7 +190,7 @@ class ChargebeeClient:
         Chargebee API: Items > List items
         """
         filters = {"id": {"starts_with": id_prefix}, "limit": PAGE_SIZE}
-        return [Item.from_json(raw) for raw in self._api.all("Item.list", self._sdk.Item.list, "item", filters)]
+        return [Item.from_json(raw) for raw in self._api.all("Item.list", self._api.sdk.Item.list, "item", filters)]
 
     def item_prices(self, id_prefix: str) -> list[ItemPrice]:
         """Every item price whose id begins so, but deleted ones.
@@ -198,7 +198,7 @@ class ChargebeeClient:
         Chargebee API: Item prices > List item prices
         """
         filters = {"id": {"starts_with": id_prefix}, "limit": PAGE_SIZE}
-        rows = self._api.all("ItemPrice.list", self._sdk.ItemPrice.list, "item_price", filters)
+        rows = self._api.all("ItemPrice.list", self._api.sdk.ItemPrice.list, "item_price", filters)
         return [ItemPrice.from_json(raw) for raw in rows]
 
     def active_item_prices(self) -> Iterator[ItemPrice]:
@@ -207,7 +207,7 @@ class ChargebeeClient:
         Chargebee API: Item prices > List item prices
         """
         filters = {"status": {"is": "active"}, "limit": PAGE_SIZE}
-        rows = self._api.all("ItemPrice.list", self._sdk.ItemPrice.list, "item_price", filters)
+        rows = self._api.all("ItemPrice.list", self._api.sdk.ItemPrice.list, "item_price", filters)
         return map(ItemPrice.from_json, rows)
 
     def retrieve_item(self, item_id: str) -> Item:
@@ -215,7 +215,7 @@ class ChargebeeClient:
 
         Chargebee API: Items > Retrieve an item
         """
-        answer = self._api.call("Item.retrieve", self._sdk.Item.retrieve, segment(item_id))
+        answer = self._api.call("Item.retrieve", self._api.sdk.Item.retrieve, segment(item_id))
         return Item.from_json(member(answer.json(), "item"))
 
     def create_charge_item(self, item_id: str, *, name: str, item_family_id: str) -> None:
@@ -227,7 +227,7 @@ class ChargebeeClient:
             "id": item_id, "name": item_id, "external_name": name, "type": "charge", "item_family_id": item_family_id,
             "enabled_for_checkout": False, "enabled_in_portal": False,
         }  # fmt: skip
-        self._api.call("Item.create", self._sdk.Item.create, params, writes=True)
+        self._api.call("Item.create", self._api.sdk.Item.create, params, writes=True)
 
     def create_flat_price(self, item_price_id: str, *, item_id: str, name: str, currency: str) -> None:
         """A new flat-fee price of nothing, as bill lines need it; Rejected with `duplicate_entry` where the id is taken.
@@ -238,7 +238,7 @@ class ChargebeeClient:
             "id": item_price_id, "name": item_price_id, "external_name": name, "item_id": item_id,
             "currency_code": currency, "pricing_model": "flat_fee", "price": 0,
         }  # fmt: skip
-        self._api.call("ItemPrice.create", self._sdk.ItemPrice.create, params, writes=True)
+        self._api.call("ItemPrice.create", self._api.sdk.ItemPrice.create, params, writes=True)
 
     def add_charge_item(
         self,
@@ -262,7 +262,7 @@ class ChargebeeClient:
             "date_to": _seconds(date_to),
         }  # fmt: skip
         params = {"item_price": item_price, "comment": comment[:MAX_COMMENT], "subscription_id": subscription_id}
-        method = self._sdk.Invoice.add_charge_item
+        method = self._api.sdk.Invoice.add_charge_item
         return self._add("Invoice.add_charge_item", method, invoice_id, params, idempotency_key)
 
     def add_charge(
@@ -287,7 +287,7 @@ class ChargebeeClient:
             "line_item": {"date_from": _seconds(date_from), "date_to": _seconds(date_to)},
             "subscription_id": subscription_id,
         }  # fmt: skip
-        return self._add("Invoice.add_charge", self._sdk.Invoice.add_charge, invoice_id, params, idempotency_key)
+        return self._add("Invoice.add_charge", self._api.sdk.Invoice.add_charge, invoice_id, params, idempotency_key)
 
     def _add(
         self, operation: str, method: Callable[..., object], invoice_id: str, params: dict[str, Any], key: str
@@ -307,7 +307,7 @@ class ChargebeeClient:
         Chargebee API: Invoices > Create an invoice for charge-items and one-time charges
         """
         params = _charges_form(subscription_id, charges, currency, idempotency_key) | {"create_pending_invoice": True}
-        method, headers = self._sdk.Invoice.create_for_charge_items_and_charges, {KEY_HEADER: idempotency_key}
+        method, headers = self._api.sdk.Invoice.create_for_charge_items_and_charges, {KEY_HEADER: idempotency_key}
         answer = self._api.call("Invoice.create_for_charge_items_and_charges", method, params, headers, writes=True)
         with after_a_write():
             invoice = Invoice.from_json(member(answer.json(), "invoice"))
@@ -321,7 +321,7 @@ class ChargebeeClient:
         Chargebee API: Unbilled charges > Create unbilled charges
         """
         params = _charges_form(subscription_id, charges, currency, idempotency_key)
-        method, headers = self._sdk.UnbilledCharge.create, {KEY_HEADER: idempotency_key}
+        method, headers = self._api.sdk.UnbilledCharge.create, {KEY_HEADER: idempotency_key}
         answer = self._api.call("UnbilledCharge.create", method, params, headers, writes=True)
         with after_a_write():
             made = Fields("Chargebee answer", answer.json()).each("unbilled_charges", InvoiceLine.from_json)
@@ -333,7 +333,7 @@ class ChargebeeClient:
         Chargebee API: Unbilled charges > List unbilled charges
         """
         filters = {"subscription_id": {"is": subscription_id}, "limit": PAGE_SIZE}
-        rows = self._api.all("UnbilledCharge.list", self._sdk.UnbilledCharge.list, "unbilled_charge", filters)
+        rows = self._api.all("UnbilledCharge.list", self._api.sdk.UnbilledCharge.list, "unbilled_charge", filters)
         return [InvoiceLine.from_json(raw) for raw in rows]
 
     def add_promotional_credit(
@@ -349,7 +349,7 @@ class ChargebeeClient:
             "customer_id": customer_id, "amount": amount, "currency_code": currency, "description": description,
             "reference": reference,
         }  # fmt: skip
-        method, headers = self._sdk.PromotionalCredit.add, {KEY_HEADER: idempotency_key}
+        method, headers = self._api.sdk.PromotionalCredit.add, {KEY_HEADER: idempotency_key}
         answer = self._api.call("PromotionalCredit.add", method, params, headers, writes=True)
         with after_a_write():
             return PromotionalCredit.from_json(member(answer.json(), "promotional_credit")).id
@@ -360,7 +360,7 @@ class ChargebeeClient:
         Chargebee API: Promotional credits > List promotional credits
         """
         filters = {"customer_id": {"is": customer_id}, "limit": PAGE_SIZE}
-        method = self._sdk.PromotionalCredit.list
+        method = self._api.sdk.PromotionalCredit.list
         rows = self._api.all("PromotionalCredit.list", method, "promotional_credit", filters)
         return [PromotionalCredit.from_json(raw) for raw in rows]
 
@@ -387,7 +387,7 @@ class ChargebeeClient:
     def _create_credit_note(self, params: dict[str, Any], idempotency_key: str) -> str:
         if params["total"] < 1:
             raise ValueError("a credit of nothing cannot be given")
-        method, headers = self._sdk.CreditNote.create, {KEY_HEADER: idempotency_key}
+        method, headers = self._api.sdk.CreditNote.create, {KEY_HEADER: idempotency_key}
         answer = self._api.call("CreditNote.create", method, params, headers, writes=True)
         with after_a_write():
             return CreditNote.from_json(member(answer.json(), "credit_note")).id
@@ -400,7 +400,7 @@ class ChargebeeClient:
         whose = {"reference_invoice_id": invoice_id, "customer_id": customer_id}
         filters: dict[str, Any] = {name: {"is": one} for name, one in whose.items() if one is not None}
         filters["limit"] = PAGE_SIZE
-        rows = self._api.all("CreditNote.list", self._sdk.CreditNote.list, "credit_note", filters)
+        rows = self._api.all("CreditNote.list", self._api.sdk.CreditNote.list, "credit_note", filters)
         return [CreditNote.from_json(raw) for raw in rows]
 
     def close_invoice(self, invoice_id: str, *, idempotency_key: str) -> Invoice:
@@ -409,7 +409,9 @@ class ChargebeeClient:
         Chargebee API: Invoices > Close a pending invoice
         """
         headers = {KEY_HEADER: idempotency_key}
-        answer = self._api.call("Invoice.close", self._sdk.Invoice.close, segment(invoice_id), {}, headers, writes=True)
+        answer = self._api.call(
+            "Invoice.close", self._api.sdk.Invoice.close, segment(invoice_id), {}, headers, writes=True
+        )
         with after_a_write():
             return Invoice.from_json(member(answer.json(), "invoice"))
 
@@ -418,7 +420,7 @@ class ChargebeeClient:
         params: dict[str, Any] = {"line_items_limit": LINES_PAGE_SIZE}
         if offset is not None:
             params["line_items_offset"] = offset
-        answer = self._api.call("Invoice.retrieve", self._sdk.Invoice.retrieve, segment(invoice_id), params)
+        answer = self._api.call("Invoice.retrieve", self._api.sdk.Invoice.retrieve, segment(invoice_id), params)
         raw = member(answer.json(), "invoice")
         check_progress("Invoice.retrieve", offset, raw.get("line_items_next_offset"))
         return raw

@@ -2,23 +2,21 @@
 
 The SDK's transport opens a connection for every call, and its models take 26 ms of processor time for a page of 100
 invoices and raise TypeError for a missing one, so neither is used. Its retries stay off: they repeat a 429 without end.
+It takes half a second to load, so only who calls Chargebee loads it.
 """
 
 import re
 from collections.abc import Callable, Iterator
-from contextvars import ContextVar
-from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
-from urllib.parse import unquote, urlsplit
-
-import chargebee
 
 from connector.clients.fields import Fields
-from connector.clients.http import Answer, Http, Unreadable, base_url, silence
+from connector.clients.http import Answer, Http, Unreadable, base_url
 from connector.errors import Misconfigured
 
 PROVIDER = "Chargebee"
-KEY_HEADER = chargebee.Chargebee.idempotency_header
+# As the SDK names it.
+KEY_HEADER = "chargebee-idempotency-key"
 SITE = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
 
 
@@ -30,10 +28,15 @@ class ChargebeeApi:
             raise Misconfigured("the Chargebee site should be its name alone, such as acme or acme-test")
         if not (api_key and api_key.isascii() and api_key.isprintable()):
             raise Misconfigured("the Chargebee API key is empty or has characters that no key has")
-        self._http = http
+        self._http, self._site, self._api_key = http, site, api_key
         self._api_url = base_url(api_url or f"https://{site}.chargebee.com/api/v2", "the Chargebee API URL")
-        self.sdk = chargebee.Chargebee(api_key=api_key, site=site)
-        self.sdk.env.api_endpoint = self._api_url
+
+    @cached_property
+    def sdk(self) -> Any:
+        """The SDK for this site, to be used through `call`, `page` and `all` only."""
+        from connector.clients import chargebee_sdk
+
+        return chargebee_sdk.of(self._site, self._api_key, self._api_url)
 
     def all(
         self, operation: str, method: Callable[..., object], named: str, filters: dict[str, Any]
@@ -57,14 +60,21 @@ class ChargebeeApi:
 
     def call(self, operation: str, method: Callable[..., object], *args: object, writes: bool = False) -> Answer:
         """The answer to what this method of the SDK asks with `args`; raises what `Http.call` does."""
-        token = _route.set(_Route(self._http, self._api_url, operation, writes))
-        try:
-            method(*args)
-        except _Answered as answered:
-            return answered.answer
-        finally:
-            _route.reset(token)
-        raise AssertionError("the SDK has made its call by another way than ours")
+        from connector.clients import chargebee_sdk
+
+        def carry(request: dict[str, Any], url: str) -> Answer:
+            return self._http.call(
+                provider=PROVIDER,
+                operation=operation,
+                method=request["method"],
+                url=url,
+                headers=request["headers"],
+                params=request.get("params"),
+                form=request.get("data"),
+                writes=writes,
+            )
+
+        return chargebee_sdk.answer(carry, self._api_url, method, *args)
 
 
 def member(document: object, name: str) -> dict[str, Any]:
@@ -76,60 +86,3 @@ def check_progress(operation: str, offset: str | None, following: object) -> Non
     """Raise Unreadable where the next page is the one that was just read: such a list has no end."""
     if offset is not None and offset == following:
         raise Unreadable(f"Chargebee answer to {operation}: the next page is the same page")
-
-
-@dataclass(frozen=True)
-class _Route:
-    """The way that the SDK's next request is to take: several clients of one process must not meet."""
-
-    http: Http
-    api_url: str
-    operation: str
-    writes: bool
-
-    def url(self, sdk_url: str) -> str:
-        """The SDK's address with our own scheme, and with one layer of quoting taken off its path.
-
-        The SDK quotes an id but leaves its slashes, and picks the scheme by a setting of the whole process. So it is
-        given ids that are quoted already.
-        """
-        path = urlsplit(sdk_url).path.removeprefix(urlsplit(self.api_url).path)
-        return self.api_url + unquote(path)
-
-
-class _Answered(Exception):
-    """Carries a good answer past the SDK's own reading of it."""
-
-    def __init__(self, answer: Answer) -> None:
-        super().__init__()
-        self.answer = answer
-
-
-_route: ContextVar[_Route | None] = ContextVar("chargebee_route", default=None)
-_sdk_make_request = chargebee.http_request._make_request
-
-
-def _make_request(request_args: dict[str, Any]) -> object:
-    """Stands in for the SDK's transport; a use of the SDK that is none of ours keeps the original."""
-    route = _route.get()
-    if route is None:
-        return _sdk_make_request(request_args)
-    answer = route.http.call(
-        provider=PROVIDER,
-        operation=route.operation,
-        method=request_args["method"],
-        url=route.url(request_args["url"]),
-        headers=request_args["headers"],
-        params=request_args.get("params"),
-        form=request_args.get("data"),
-        writes=route.writes,
-    )
-    raise _Answered(answer)
-
-
-chargebee.http_request._make_request = _make_request
-# While it is set, the SDK builds a store of certificates for every call (18 ms), which is no use to our transport. The
-# SDK's own transport verifies certificates without it too, by those that httpx brings.
-chargebee.Chargebee.verify_ca_certs = False
-# At DEBUG it writes payloads and whole answers.
-silence("chargebee.http_request")

@@ -14,6 +14,7 @@ import pytest
 import responses
 
 from connector.clients.chargebee import ChargebeeClient
+from connector.clients.chargebee_api import KEY_HEADER
 from connector.clients.chargebee_objects import (
     CreditLine,
     Customer,
@@ -614,11 +615,15 @@ def test_several_sites_side_by_side_do_not_meet(make_http, server):
 def test_the_sdk_used_by_others_keeps_its_own_transport(client, monkeypatch):
     calls: list[str] = []
     monkeypatch.setattr(
-        "connector.clients.chargebee_api._sdk_make_request",
+        "connector.clients.chargebee_sdk._sdk_make_request",
         lambda request: calls.append(request["url"]) or ({"customer": {"id": "x"}}, {}, 200),
     )
     chargebee.Chargebee(api_key="k", site="other").Customer.retrieve("x")
     assert calls == ["https://other.chargebee.com/api/v2/customers/x"]
+
+
+def test_the_sdk_names_the_header_of_keys_as_we_do():
+    assert chargebee.Chargebee.idempotency_header == KEY_HEADER
 
 
 def test_the_sdk_builds_no_certificate_store_for_a_call(client, network, monkeypatch):

@@ -20,8 +20,7 @@ from connector.mappings.pairs import Pair
 from connector.models import Attempt, InboxEvent, Receipt, Sync
 from connector.sandbox import Sandbox, serve
 from connector.services import Services
-from connector.web.app import create_app
-from tests.flows.browser import Browser, add_user
+from tests.flows.browser import Browser, add_user, app_of
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 PRO, SCALE, UNMAPPED, SUPPORT = "pro-USD-monthly", "scale-USD-monthly", "beta-USD-monthly", "support-USD-monthly"
@@ -87,6 +86,8 @@ class World:
         worker = jobs.worker(self.services, queue)
         # Nobody sends it RQ's commands; at its end a worker that listens for them waits for that thread.
         worker.subscribe = lambda: None
+        # It is gone before anybody could ask whether it lives: its signs of life are a seventh of all that Redis is told.
+        worker.heartbeat = lambda *_, **__: None
         worker.work(burst=True, logging_level="WARNING")
 
     def queues(self) -> list[Any]:
@@ -293,8 +294,8 @@ def world(box: Sandbox, make_services: Callable[..., Services]) -> Iterator[Worl
 
 
 def edge(services: Services) -> FlaskClient:
-    """The web edge without the console, which takes long to make; for that there is `Browser`."""
-    return create_app(
+    """The web edge without the console; for that there is `Browser`."""
+    return app_of(
         replace(services, settings=services.settings.model_copy(update={"session_secret": None}))
     ).test_client()
 

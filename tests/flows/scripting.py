@@ -14,7 +14,7 @@ from connector.access import OPERATOR
 from connector.models import AuditEntry, BalanceRequest
 from connector.services import Services
 from connector.web.api.document import openapi
-from connector.web.app import create_app
+from tests.flows.browser import app_of
 from tests.flows.conftest import START, World
 
 HOST = "http://127.0.0.1:8080"
@@ -37,7 +37,7 @@ class Script:
         self.services = services
         self.name = name or f"the-{role}"
         self.token: str | None = add_token(services, self.name, role)
-        self.client = (app or create_app(services)).test_client()
+        self.client = (app or app_of(services)).test_client()
 
     def call(self, method: str, path: str, body: Any = None, **options: Any) -> TestResponse:
         headers = dict(options.pop("headers", {}))

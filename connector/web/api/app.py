@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 from urllib.parse import quote
 
 import structlog
-from flask import Flask, Response, request
+from flask import Flask, Response, current_app, request
 from pydantic import BaseModel, ValidationError
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
@@ -59,7 +59,7 @@ def create(wired: Services) -> Flask:
     app.url_map.converters["row"] = Row
     app.url_map.merge_slashes = False
     for one in OPERATIONS:
-        app.add_url_rule(one.rule, one.id, _view(wired, one), methods=[one.method])
+        app.add_url_rule(one.rule, one.id, _view(one), methods=[one.method])
     app.add_url_rule("/openapi.json", "document", lambda: _json(document.openapi()), methods=["GET"])
     app.after_request(_with_headers)
     app.register_error_handler(Refusal, _refused)
@@ -72,8 +72,9 @@ def create(wired: Services) -> Flask:
     return app
 
 
-def _view(wired: Services, operation: Operation) -> Any:
+def _view(operation: Operation) -> Any:
     def view(**address: Any) -> Response:
+        wired: Services = current_app.extensions["services"]
         caller = _admitted(wired, operation)
         if any(isinstance(one, int) and not 0 < one <= MAX_ROW for one in address.values()):
             raise Refusal(404, DETAILS[404])
