@@ -52,7 +52,7 @@ class ChargebeeClient:
         """
         asked: dict[str, Any] = {field: {operator: value} for field, operator, value in filters}
         asked |= {"sort_by": {"desc": "created_at"}, "limit": limit}
-        rows, following = self._api.page("Customer.list", self._sdk.Customer.list, "customer", asked, None)
+        rows, following = self._api.page("Customer.list", self._api.sdk.Customer.list, "customer", asked, None)
         return [Customer.from_json(raw) for raw in rows], following is not None
 
     def retrieve_subscription(self, subscription_id: str) -> dict[str, Any]:
