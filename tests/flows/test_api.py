@@ -117,7 +117,11 @@ def test_least_role_of_each_operation_is_what_it_does() -> None:
     for one in OPERATIONS:
         assert one.method == GET or one.role in (OPERATOR, ADMIN), one.id
         assert one.method == GET or one.repeat, f"{one.id} does not say what a repeat does"
-    assert {one.id for one in OPERATIONS if one.role == ADMIN} == {"get_event_payload", "list_audit"}
+    assert {one.id for one in OPERATIONS if one.role == ADMIN} == {
+        "get_event_payload",
+        "get_delivery_body",
+        "list_audit",
+    }
 
 
 def test_there_is_nothing_by_which_a_token_approves_or_makes_tokens_and_users() -> None:

@@ -77,6 +77,7 @@ ERRORS: dict[str, dict[int, type[Exception]]] = {
 # What each list needs to find the two rows that `doubled` makes for it; a balance is named by its code.
 PAGED: dict[tuple[str, str], dict[str, Any]] = {
     ("chargebee", "CreditNote.list"): {},
+    ("chargebee", "Customer.list"): {},
     ("chargebee", "Event.list"): {},
     ("chargebee", "Invoice.list"): {},
     ("chargebee", "Item.list"): {},
@@ -284,6 +285,7 @@ def test_each_error_of_what_is_called_is_of_the_sdks_right_class(
 def doubled(shop: Sandbox, metered: dict[str, str]) -> Sandbox:
     """Two of everything that is listed."""
     shop.chargebee.create_subscription("acme", ["pro-USD"])
+    shop.chargebee.create_customer(id="other")
     other = shop.m3ter.create_account("other")["id"]
     shop.m3ter.create_account_plan(other, metered["plan"], shop.clock.now())
     shop.m3ter.run_bill_job([metered["account"], other], "2026-02-01")
