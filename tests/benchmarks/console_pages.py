@@ -100,6 +100,8 @@ INVOICE = (
     f"'unit_amount', 100, 'amount', 100, 'date_from', extract(epoch FROM {STARTS})::bigint, "
     f"'date_to', extract(epoch FROM {STARTS} + interval '30 days')::bigint)))"
 )
+# Three records that an event tells of, one row each: `n` counts those rows, and this is the event's number.
+ITS_EVENT = "((n + 2) / 3)"
 KIND = "(ARRAY['customer', 'subscription', 'subscription', 'subscription', 'bill', 'receipt', 'balance_request'])[1 + n % 7]"
 
 
@@ -131,6 +133,12 @@ FILLINGS = (
         "reason": "CASE WHEN n % 1000 = 7 THEN 'KeyError: content' WHEN n % 40 = 3 THEN 'nobody acts on it' END",
         "handled_at": AT,
     }),
+    Filling("event_records", 3, {
+        "connection": re.sub(r"\bn\b", ITS_EVENT, NAMED).replace("{of}", "({of} / 3)"),
+        "record_id": f"CASE n % 3 WHEN 0 THEN 'c-' || {ITS_EVENT} / 50 WHEN 1 THEN 'subject-' || {ITS_EVENT} / 10 "
+                     f"ELSE 'cn-' || {ITS_EVENT} / 5 END",
+        "inbox_id": ITS_EVENT,
+    }),
     Filling("syncs", 0.1, {
         "connection": NAMED, "kind": KIND, "subject": "'subject-' || n", "trigger": "'event ev_' || n * 10",
         "status": ENDED, "attempts": "1", "crashes": "0", "runs": "2", "fence": "2", "again": "false",
@@ -149,6 +157,7 @@ FILLINGS = (
     Filling("mirror", 0.1, {
         "connection": re.sub(r"\bn\b", PAIR, NAMED), "resource": "(ARRAY['customer', 'subscription', 'invoice'])[1 + n % 3]",
         "resource_id": "'subject-' || n", "customer_id": "'c-' || n / 4", "resource_version": "n",
+        "parent_id": "CASE WHEN n % 300 = 0 THEN 'subject-' || n / 9000 * 3 END",
         "body": f"CASE WHEN n % 3 = 2 THEN {INVOICE} ELSE json_build_object('id', 'subject-' || n, 'customer_id', 'c-' || n / 4) "
                 "END",
         "sha256": "lpad(n::text, 64, '0')", "unsettled": "false", "seen_at": AT,
@@ -330,7 +339,7 @@ def queries(rows: int, account: str) -> dict[str, list[dict[str, Any]]]:
     syncs = int(rows * 0.1)
     ids = (
         "subject-102", f"ev_{rows // 2}", "account-102", "c-102", "draft_inv_102", "inv-102", "li_102", "code-102",
-        "m3ter-plan-102", "nothing",
+        "m3ter-plan-102", "cn-102", "nothing",
     )  # fmt: skip
     return {
         "overview": [{"span": "day"}],
@@ -351,6 +360,7 @@ def queries(rows: int, account: str) -> dict[str, list[dict[str, Any]]]:
             *({"connection": one} for one in CONNECTIONS),
             *({"event_type": one} for one in ("subscription_changed", "item_updated", RARE_TYPE, "nothing")),
             *({"event_id": one} for one in (f"ev_{rows // 3}", "nothing")),
+            *({"about": one} for one in ("c-102", "cn-102", "nothing")), {"about": "c-102", "before": rows // 2},
             {"event_type": RARE_TYPE, "connection": "three", "source": "m3ter", "status": "failed"},
             {"event_type": "nothing", "status": "done"}, {"event_type": RARE_TYPE, "status": "done", "connection": "three"},
             {"connection": "four", "source": "m3ter"}, {"connection": "four", "status": "done"},
