@@ -1,6 +1,5 @@
 """The settings of one connection."""
 
-import re
 from datetime import date
 from decimal import Decimal
 from typing import Literal
@@ -8,7 +7,7 @@ from zoneinfo import available_timezones
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from connector.settings.values import Secret, web_address
+from connector.settings.values import Secret, pairs, web_address
 
 DEFAULT_CONNECTION = "default"
 
@@ -172,22 +171,13 @@ class Connection(BaseModel):
     @field_validator("negative_lines_by_type", mode="before")
     @classmethod
     def _ways(cls, value: object) -> object:
-        if not isinstance(value, str):
-            return value
-        pairs = [re.fullmatch(r"\s*([A-Z_]+)\s*=\s*(\w+)\s*", pair) for pair in value.split(",")]
-        if not all(pairs):
-            raise ValueError("should look like CREDIT_MEMO=promotional_credit,BALANCE_CONSUMED=net")
-        return {pair[1]: pair[2] for pair in pairs if pair}
+        return pairs(value, r"([A-Z_]+)\s*=\s*(\w+)", "CREDIT_MEMO=promotional_credit,BALANCE_CONSUMED=net")
 
     @field_validator("currency_exponents", mode="before")
     @classmethod
-    def _pairs(cls, value: object) -> object:
-        if not isinstance(value, str):
-            return value
-        pairs = [re.fullmatch(r"\s*([A-Z]{3})\s*=\s*(\d)\s*", pair) for pair in value.split(",")]
-        if not all(pairs):
-            raise ValueError("should look like CLP=0,VND=0")
-        return {pair[1]: int(pair[2]) for pair in pairs if pair}
+    def _exponents(cls, value: object) -> object:
+        found = pairs(value, r"([A-Z]{3})\s*=\s*([0-9])", "CLP=0,VND=0")
+        return {currency: int(one) for currency, one in found.items()} if isinstance(value, str) else found
 
     @field_validator("chargebee_api_url", "chargebee_app_url", "m3ter_api_url", "m3ter_console_url")
     @classmethod

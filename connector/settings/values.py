@@ -1,7 +1,8 @@
 """Kinds of values that more than one setting has."""
 
 import ipaddress
-from typing import Annotated
+import re
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr
@@ -11,6 +12,16 @@ LOCAL_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 Secret = Annotated[SecretStr, Field(min_length=1)]
 # Whoever guesses what signs the console's sessions is whom they want to be.
 LongSecret = Annotated[SecretStr, Field(min_length=32)]
+
+
+def pairs(value: Any, pattern: str, example: str) -> Any:
+    """Comma separated pairs as a dictionary, the two groups of `pattern`; what is no text stays as it is. Raises ValueError."""
+    if not isinstance(value, str):
+        return value
+    found = [re.fullmatch(rf"\s*{pattern}\s*", pair) for pair in value.split(",")]
+    if not all(found):
+        raise ValueError(f"should look like {example}")
+    return {pair[1]: pair[2] for pair in found if pair}
 
 
 def web_address(value: str) -> str:
