@@ -19,6 +19,9 @@ from connector.demo.stage import SANDBOX_CREDENTIALS, console_settings
 STATE_FOLDER = Path("var")
 # A sender that never ends its request holds up a stop no longer than this; what was not answered is sent again.
 STOP_SECONDS = 5
+# Requests at once in each web process; the others wait outside of Python. Twice the database's connections, since a page may
+# wait for a provider.
+THREADS = 32
 SANDBOX_COMMAND = "connector sandbox serve --port 8099 --connector-url http://127.0.0.1:{}"
 SANDBOX_SETTINGS = SANDBOX_CREDENTIALS | {
     "CHARGEBEE_API_URL": "http://127.0.0.1:8099/chargebee/api/v2",
@@ -43,6 +46,8 @@ def web() -> Any:
         port=loaded.web_port,
         workers=loaded.web_processes,
         log_access=False,
+        blocking_threads=THREADS,
+        websockets=False,
         workers_kill_timeout=STOP_SECONDS,
     ).serve()
     return {"stopped": True}, "Stopped."
@@ -101,6 +106,10 @@ def run() -> Any:
         if not found.connections:
             environment |= SANDBOX_SETTINGS
             manager.add_process("sandbox", SANDBOX_COMMAND.format(found.web_port), env=environment)
+            click.echo("Other commands, such as `connector syncs list`, need to know where the sandbox is:", err=True)
+            for name in ("REDIS_URL", *SANDBOX_SETTINGS):
+                if name in environment:
+                    click.echo(f"export {name}={environment[name]}", err=True)
         upgrade_tables(make_engine(found.database_url))
         for name, command in parse_procfile(Path("Procfile").read_text(encoding="utf-8")).processes.items():
             if name != "release":
