@@ -131,6 +131,12 @@ def listed(db: Session) -> list[ApiToken]:
     return list(db.scalars(select(ApiToken).order_by(ApiToken.name)))
 
 
+def made_by(db: Session, name: str, now: datetime) -> list[ApiToken]:
+    """The live tokens that this person made, whatever channel they made them by: disabling the person ends none of them."""
+    person = audit.people([name])
+    return [one for one in listed(db) if state(one, now) == "live" and audit.people([one.created_by]) == person]
+
+
 def state(token: ApiToken, now: datetime) -> str:
     """`live`, `expired` or `revoked`."""
     if token.revoked_at is not None:

@@ -27,19 +27,23 @@ def mappings_group() -> None:
 
 
 @mappings_group.command("list")
+@click.option("--limit", default=200, show_default=True, type=click.IntRange(1), help="No more than so many.")
 @connection_option
 @output
-def list_mappings(connection: str) -> Any:
-    """List all mappings, those that people set up first."""
+def list_mappings(limit: int, connection: str) -> Any:
+    """List mappings, those that people set up first, and say how many more there are."""
     services = wire()
     with services.reading() as db:
-        rows = listed(db, connection)
+        rows, more = listed(db, connection, limit=limit)
     found = [
         _as_json(Pair.of(row)) | {"made_by": row.made_by, "m3ter_mapping_id": row.m3ter_mapping_id} for row in rows
     ]
     columns = [*files.COLUMNS, "made_by"]
     cells = [files.cells_of(Pair.of(row)) | {"made_by": row.made_by} for row in rows]
-    return {"mappings": found}, table("Mappings", columns, [[one[name] for name in columns] for one in cells])
+    text: list[Any] = [table("Mappings", columns, [[one[name] for name in columns] for one in cells])]
+    if more:
+        text.append(f"{more} more than --limit {limit}.")
+    return {"mappings": found, "more": more}, text
 
 
 def _as_json(pair: Pair) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from typing import Any, TextIO
 
 import click
 
-from connector import access, audit, people
+from connector import access, audit, people, tokens
 from connector.cli.common import output, table, wire
 from connector.errors import ConnectorError
 from connector.explain import moment
@@ -111,8 +111,16 @@ def disable_user(name: str) -> Any:
     """Let a user log in no longer; all sessions of the user end at once."""
     services = wire(needs_connection=False)
     access.enable(services, name, False, audit.actor())
-    said = f"{name.lower()} may log in no longer; all sessions have ended."
-    return {"name": name.lower(), "enabled": False}, said + _without_admin(services)
+    with services.reading() as db:
+        alive = [one.name for one in tokens.made_by(db, name, services.now())]
+    said = f"{name.lower()} may log in no longer; all sessions have ended." + _still_alive(name.lower(), alive)
+    return {"name": name.lower(), "enabled": False, "live_tokens": alive}, said + _without_admin(services)
+
+
+def _still_alive(name: str, alive: list[str]) -> str:
+    """What still opens the JSON API to whoever holds it, and how each is ended."""
+    ways = "".join(f"\n  connector tokens revoke {one}" for one in alive)
+    return f"\nTokens that {name} made still work. To end them:{ways}" if alive else ""
 
 
 def _without_admin(services: Services) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from connector.database import insert
@@ -16,14 +16,18 @@ from connector.models import IS_PEOPLES, Mapping
 UNIQUE = ("connection", "m3ter_entity", "m3ter_id", "external_table", "external_id", "customer_id", "valid_from")
 
 
-def listed(db: Session, connection: str) -> Sequence[Mapping]:
-    """Every mapping of the connection, people's rows first."""
-    rows = db.scalars(select(Mapping).where(Mapping.connection == connection).order_by(Mapping.id)).all()
-    return sorted(rows, key=lambda row: row.m3ter_entity not in SET_UP_ENTITIES)
+def listed(db: Session, connection: str, *, limit: int) -> tuple[list[Mapping], int]:
+    """The first mappings of the connection, those that people set up before the others, and how many there are beyond them."""
+    rows: list[Mapping] = []
+    of_connection, is_set_up = Mapping.connection == connection, Mapping.m3ter_entity.in_(SET_UP_ENTITIES)
+    for wanted in (is_set_up, ~is_set_up):
+        some = select(Mapping).where(of_connection, wanted).order_by(Mapping.id).limit(limit - len(rows))
+        rows += db.scalars(some).all()
+    return rows, (db.scalar(select(func.count()).select_from(Mapping).where(of_connection)) or 0) - len(rows)
 
 
 def peoples(db: Session, connection: str) -> Sequence[Mapping]:
-    """As `listed`, without what the connector maps by itself."""
+    """Every mapping of the connection that people made, those that they set up first."""
     rows = db.scalars(select(Mapping).where(Mapping.connection == connection, IS_PEOPLES).order_by(Mapping.id)).all()
     return sorted(rows, key=lambda row: row.m3ter_entity not in SET_UP_ENTITIES)
 

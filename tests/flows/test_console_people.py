@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 from sqlalchemy import select
 
-from connector import access, people
+from connector import access, people, tokens
 from connector.access import ADMIN, OPERATOR, VIEWER
 from connector.models import AuditEntry, User
 from connector.sandbox import Sandbox
@@ -148,9 +148,17 @@ def test_another_role_and_disabling_end_the_sessions_of_the_user(office: Office)
     assert "bob is viewer now." in office.does("role", "bob", role=VIEWER)
     assert (office.user("bob").role, bob.get("/").status_code) == (VIEWER, 303)
     bob = office.logged_in("bob")
+    # The same role again ends nothing.
+    office.does("role", "bob", role=VIEWER)
+    assert bob.get("/").status_code == 200
     assert "logged out, in all browsers" in office.does("sessions", "bob")
     assert bob.get("/").status_code == 303
-    assert "may log in no longer" in office.does("disable", "bob")
+    tokens.create(office.services, "bobs", VIEWER, token=tokens.drawn(), who="web:bob")
+    assert "may log in no longer" in (disabled := office.does("disable", "bob"))
+    assert "Tokens that bob made still work, also when bob is disabled: bobs . End them at Tokens" in disabled.replace(
+        "bobs.", "bobs ."
+    )
+    assert "still work" not in text_of(office.ada.get(f"/users/{office.user('ada').id}"))
     assert office.browser().log_in("bob").status_code == 401
     assert "bob may log in." in office.does("enable", "bob")
     done = office.did()

@@ -487,6 +487,9 @@ def test_limited_mappings_come_back_from_csv_as_they_went_out(world: World, conn
     before = document(connector("mappings", "list", "--json"))["mappings"]
     document(connector("mappings", "import", str(file), "--unchecked", "--json"))
     assert document(connector("mappings", "list", "--json"))["mappings"] == before
+    cut = document(connector("mappings", "list", "--limit", "1", "--json"))
+    assert (cut["mappings"], cut["more"]) == (before[:1], len(before) - 1)
+    assert f"{len(before) - 1} more than --limit 1." in connector("mappings", "list", "--limit", "1").stdout
     shown = connector("mappings", "list").stdout
     assert "acme" in shown
     assert "2026-02-01" in shown

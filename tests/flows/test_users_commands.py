@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 from sqlalchemy import select
 
+from connector import tokens
 from connector.cli import main
 from connector.models import AuditEntry, User
 from tests.flows.browser import Browser
@@ -114,6 +115,21 @@ def test_last_admin_may_be_disabled_here_and_it_is_said(world: World, run: Any) 
     run("add", "bob", "--role", "admin", *words, typed=PASSWORD)
     assert "no admin" not in run("disable", "bob").output
     assert "Now there is no admin who can log in" in run("set-role", "ada", "--role", "viewer").output
+
+
+def test_tokens_that_a_disabled_user_made_are_named_until_they_are_revoked(world: World, run: Any) -> None:
+    run("add", "ada", "--role", "admin", "--password-file", "-", typed=PASSWORD)
+    makers = {"typed": "cli:Ada", "clicked": "web:ada", "over": "web:ada", "other": "web:bob", "longer": "web:adam"}
+    for name, who in makers.items():
+        tokens.create(world.services, name, "viewer", token=tokens.drawn(), who=who)
+    tokens.revoke(world.services, "over", "web:bob")
+    said = run("disable", "ADA").output
+    assert "Tokens that ada made still work." in said
+    assert [line.split()[-1] for line in said.splitlines() if "tokens revoke" in line] == ["clicked", "typed"]
+    assert json.loads(run("disable", "ada", "--json").stdout)["live_tokens"] == ["clicked", "typed"]
+    for name in ("clicked", "typed"):
+        tokens.revoke(world.services, name, "web:bob")
+    assert "still work" not in run("disable", "ada").output
 
 
 def test_user_is_tied_to_the_provider_and_parted_again(world: World, run: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from flask import abort, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from connector import access, people
+from connector import access, people, tokens
 from connector.access import ROLES
 from connector.errors import ConnectorError
 from connector.models import User
@@ -24,7 +24,11 @@ def index() -> ResponseReturnValue:
 def show(user_id: int) -> ResponseReturnValue:
     """One user, and what an admin may do about them."""
     user = _user(user_id)
-    return render_template("user.html", row=user, way_in=people.way_in(user), roles=ROLES, passwords=_passwords())
+    with services().reading() as db:
+        alive = tokens.made_by(db, user.name, services().now())
+    return render_template(
+        "user.html", row=user, way_in=people.way_in(user), roles=ROLES, passwords=_passwords(), alive=alive
+    )
 
 
 def new() -> ResponseReturnValue:
