@@ -108,7 +108,8 @@ def summary(db: Session, connection: str, bill_id: str) -> str:
         return "nothing was sent"
     body = receipt.body
     where = ", ".join(invoice_ids(ledger.done_lines(db, connection, bill_id))) or "no invoice"
-    return f"{body['invoice_total_added']} of {body['bill_total']} {body['currency']} on {where}"
+    added, total = (_words("amount", body[one]) for one in ("invoice_total_added", "bill_total"))
+    return f"{added} of {total} {body['currency']} on {where}"
 
 
 def invoice_ids(charges: Iterable[LinePush]) -> list[str]:
