@@ -79,11 +79,16 @@ def to_major(minor: int, decimals: int) -> Decimal:
 
 
 def shown(value: Decimal, currency: str) -> str:
-    """The amount as a person reads it: exact, with at least the decimals that its currency usually has."""
+    """The amount as a person reads it: exact, in groups of thousands, with at least its currency's usual decimals."""
     decimals = usual_decimals(currency)
-    whole, _, fraction = format(value, "f").partition(".")
+    whole, _, fraction = grouped(value).partition(".")
     fraction = fraction.rstrip("0").ljust(decimals, "0")
     return f"{whole}.{fraction} {currency}" if fraction else f"{whole} {currency}"
+
+
+def grouped(value: Decimal) -> str:
+    """The exact number in groups of thousands, with the decimals that it came with."""
+    return format(value, ",f")
 
 
 def usual_decimals(currency: str) -> int:

@@ -154,7 +154,7 @@ def _money(db: Session) -> dict[tuple[str, str | None], str]:
     )  # fmt: skip
     found: dict[tuple[str, str | None], list[str]] = defaultdict(list)
     for connection, cause, currency, decimals, minor in rows:
-        found[(connection, cause)].append(f"{money.to_major(int(minor), decimals):,f} {currency}")
+        found[(connection, cause)].append(f"{money.grouped(money.to_major(int(minor), decimals))} {currency}")
     return {key: " and ".join(amounts) for key, amounts in found.items()}
 
 

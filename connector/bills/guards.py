@@ -39,7 +39,7 @@ def left_alone(settings: Connection, customer_id: str | None) -> str | None:
 def doubts(settings: Connection, plan: PushPlan, known: Known) -> list[Cause]:
     """What is unusual about this bill; a person who has looked at it lets it go on by a retry or by `bills push`."""
     found: list[Cause] = []
-    total = f"{money.to_major(plan.total_minor, plan.decimals)} {plan.currency}"
+    total = money.shown(money.to_major(plan.total_minor, plan.decimals), plan.currency)
     step = f"Look at `connector bills plan {plan.bill_id}`; if it is right, `connector syncs retry` pushes it."
     largest = settings.max_bill_amount
     if largest is not None and abs(plan.total_minor) > _minor(largest, plan):
@@ -48,7 +48,7 @@ def doubts(settings: Connection, plan: PushPlan, known: Known) -> list[Cause]:
     if percent is not None and known.last_total is not None:
         change = abs(plan.total_minor - known.last_total)
         if change * 100 > percent * abs(known.last_total):
-            last = money.to_major(known.last_total, plan.decimals)
+            last = money.shown(money.to_major(known.last_total, plan.decimals), plan.currency)
             text = f"the bill comes to {total}, the account's last one to {last}: more than {percent} % apart"
             found.append(Cause("change_bound", text, step))
     return found

@@ -176,8 +176,9 @@ def closed(services: Services, snapshot: BillSnapshot, invoice_id: str, how: str
     done = [intent for intent in intents if intent.status == DONE]
     doubtful = [intent for intent in intents if intent.status in (SENDING, PARKED)]
     left = [intent for intent in intents if intent not in done and intent not in doubtful]
-    rest = money.to_major(sum(intent.amount_minor for intent in left), snapshot.decimals)
-    text = f"invoice {invoice_id} {how}: {len(done)} of {len(intents)} lines were added, {rest} {snapshot.currency} were not"
+    missing = money.to_major(sum(intent.amount_minor for intent in left), snapshot.decimals)
+    rest = money.shown(missing, snapshot.currency)
+    text = f"invoice {invoice_id} {how}: {len(done)} of {len(intents)} lines were added, {rest} were not"
     step = "Invoice the rest by hand, then skip the sync."
     if doubtful:
         text += f"; no answer came for {', '.join(named(one) for one in doubtful)}, which may be on it all the same"

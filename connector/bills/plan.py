@@ -241,7 +241,8 @@ def _take_back(draft: _Draft, one: Open) -> bool:
 
 def _withdrawn(plan: PushPlan, one: Open) -> Problem:
     text = (
-        f"a credit of {money.to_major(one.minor, plan.decimals)} {plan.currency} that was given is no longer on the bill, "
+        f"a credit of {money.shown(money.to_major(one.minor, plan.decimals), plan.currency)} "
+        "that was given is no longer on the bill, "
         "and there is no charge to add it to"
     )
     return problem("credit_withdrawn", text, "Invoice that amount by hand, then skip the sync.")

@@ -204,9 +204,9 @@ def approval_wish(bill_id: str) -> str:
 
 
 def _shadow(plan: PushPlan) -> str:
-    total = money.to_major(plan.to_send_minor, plan.decimals)
+    total = money.shown(money.to_major(plan.to_send_minor, plan.decimals), plan.currency)
     where = ", ".join(sorted({one.invoice_id or one.kind for one in plan.to_send})) or "no invoice"
-    return f"SHADOW is on: {len(plan.to_send)} charges of {total} {plan.currency} in all would go on {where}; nothing was sent"
+    return f"SHADOW is on: {len(plan.to_send)} charges of {total} in all would go on {where}; nothing was sent"
 
 
 def _raise_problem(services: Services, plan: PushPlan) -> None:
@@ -253,10 +253,13 @@ def _verify(services: Services, run: Run, snapshot: BillSnapshot, seen: Mapping[
         if one.chargebee_line_id not in found or not invoices.is_ours(found[one.chargebee_line_id], one)
     ]
     if missing or sent != snapshot.total_minor:
+        whole, added = (
+            money.shown(money.to_major(minor, snapshot.decimals), snapshot.currency)
+            for minor in (snapshot.total_minor, sent)
+        )
         raise Parked(
             "verification_failed",
-            f"of the bill's {money.to_major(snapshot.total_minor, snapshot.decimals)} {snapshot.currency}, "
-            f"{money.to_major(sent, snapshot.decimals)} were added; missing or changed on the invoice: "
+            f"of the bill's {whole}, {added} were added; missing or changed on the invoice: "
             + (", ".join(missing) or "nothing"),
             "Compare `connector bills show` with the invoice in Chargebee, put it right there, then `connector syncs retry`.",
         )

@@ -108,7 +108,8 @@ def summary(db: Session, connection: str, bill_id: str) -> str:
         return "nothing was sent"
     body = receipt.body
     where = ", ".join(invoice_ids(ledger.done_lines(db, connection, bill_id))) or "no invoice"
-    return f"{body['invoice_total_added']} of {body['bill_total']} {body['currency']} on {where}"
+    added, total = (_words("amount", body[one]) for one in ("invoice_total_added", "bill_total"))
+    return f"{added} of {total} {body['currency']} on {where}"
 
 
 def invoice_ids(charges: Iterable[LinePush]) -> list[str]:
@@ -286,8 +287,16 @@ def _cell(column: str, value: str | None) -> str:
 
 def to_page(receipt: Mapping[str, Any]) -> str:
     """What `current` says as one page that needs nothing else, for a person to keep or to print."""
-    shown = [{name: row.get(name) or "" for name in COLUMNS} for row in _rows(receipt)]
-    return _PAGE.render(receipt=receipt, rows=shown) + "\n"
+    shown = [{name: _words(name, row.get(name)) for name in COLUMNS} for row in _rows(receipt)]
+    totals = {
+        name: _words("amount", receipt[name]) for name in ("bill_total", "bill_total_exact", "invoice_total_added")
+    }
+    return _PAGE.render(receipt=receipt, totals=totals, rows=shown) + "\n"
+
+
+def _words(column: str, value: str | None) -> str:
+    text = value or ""
+    return money.grouped(Decimal(text)) if text and column in AMOUNTS else text
 
 
 _PAGE = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True).from_string(
@@ -308,9 +317,9 @@ th, td { border-bottom: 1px solid #ccc; padding: .25rem .75rem .25rem 0; text-al
 <body>
 <h1>Receipt of bill {{ receipt.bill_id }}</h1>
 <table>
-<tr><th>Bill in m3ter</th><td class="amount">{{ receipt.bill_total }} {{ receipt.currency }}</td>
-<td>exactly {{ receipt.bill_total_exact }}</td></tr>
-<tr><th>Added in Chargebee</th><td class="amount">{{ receipt.invoice_total_added }} {{ receipt.currency }}</td>
+<tr><th>Bill in m3ter</th><td class="amount">{{ totals.bill_total }} {{ receipt.currency }}</td>
+<td>exactly {{ totals.bill_total_exact }}</td></tr>
+<tr><th>Added in Chargebee</th><td class="amount">{{ totals.invoice_total_added }} {{ receipt.currency }}</td>
 <td class="verdict">{{ "equal" if receipt.equal else "NOT EQUAL" }}</td></tr>
 </table>
 <table>

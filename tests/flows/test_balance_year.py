@@ -26,7 +26,7 @@ One euro is 1.25 dollars, a call costs one cent, the subscription 99.00 a month.
 Credited 60 + 7 x 100 = 760.00 EUR. Drawn in its own time 32+64+164+29.88+80+50+120+90 = 629.88, after that 20+10 = 30.00, and
 40.00 refunded: 699.88 EUR out of it. It still shows 760.00 - 699.88 = 60.12 EUR, which are the 40.12 and the 20.00.
 Invoiced 13 x 99 = 1287.00 for the subscription; 66 + 7 x 110 - 44 = 792.00 for top-ups; 45 + 4.50 + 30 = 79.50 for usage:
-2158.50 USD in all.
+2,158.50 USD in all.
 """
 
 from dataclasses import dataclass

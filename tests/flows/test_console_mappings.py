@@ -121,13 +121,13 @@ def test_parked_bill_shows_its_money_and_is_pushed_once_its_lines_are_mapped(peo
     assert "Map these lines …" in text_of(browser.get(f"/syncs/{parked.id}"))
     page = browser.get(f"{PAGE}/unmapped")
     read = text_of(page)
-    assert "1 bill waits for a mapping 35.10\xa0USD wait on it" in read
-    assert "Platform fee, Seats LineItemType STANDING_CHARGE 25.10\xa0USD 35.10\xa0USD" in read
+    assert "1 bill waits for a mapping 35.10 USD wait on it" in read
+    assert "Platform fee, Seats LineItemType STANDING_CHARGE 25.10 USD 35.10 USD" in read
     assert set(offered(page, "STANDING_CHARGE")) == {rows.AD_HOC_CHOICE, CALLS_PRICE, FEE_PRICE}
     people.forget_calls()
     shown = choose(browser, page, {"STANDING_CHARGE": FEE_PRICE})
     assert "1 bill sync that stands still is tried again by itself" in text_of(shown)
-    assert "Of 1 bill that waits for a mapping, 1 would have every line mapped: 35.10\xa0USD ." in text_of(shown)
+    assert "Of 1 bill that waits for a mapping, 1 would have every line mapped: 35.10 USD ." in text_of(shown)
     assert len(people.calls("m3ter")) + len(people.calls("chargebee")) < 10
     assert press(browser, shown).status_code == 303
     people.work()

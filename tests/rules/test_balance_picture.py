@@ -86,7 +86,7 @@ def test_the_horizon_bounds_what_is_drawn_of_a_long_life() -> None:
 
 def test_the_summary_says_what_the_chart_shows() -> None:
     assert picture.summary(made()) == (
-        "On 2026-04-11 the balance holds 193.00 USD: 1000.00 USD came in, 807.00 USD went out. It is watched for falling "
+        "On 2026-04-11 the balance holds 193.00 USD: 1,000.00 USD came in, 807.00 USD went out. It is watched for falling "
         "below 250.00 USD. About 84.24 USD are used and not drawn yet. At 8.4237 USD a day it runs out on 2026-04-29."
     )
 
@@ -116,7 +116,7 @@ def test_the_drawing_marks_every_movement_charge_and_run_and_names_their_amounts
     }  # but for the legend
     texts = [one.text for one in ElementTree.fromstring(chart).iter(f"{SVG}text")]  # noqa: S314
     for words in (
-        "+1000.00 USD",
+        "+1,000.00 USD",
         "-310.00 USD",
         "900.00 EUR",
         "45.00 EUR",
@@ -220,7 +220,7 @@ class Read(HTMLParser):
 
 def test_the_page_says_all_that_the_chart_shows_each_amount_with_its_currency() -> None:
     rows = Read(chart_page.to_page(made())).rows
-    assert ["2026-01-01 00:00", "1000.00 USD", "1000.00 USD", "by a person", "", ""] in rows
+    assert ["2026-01-01 00:00", "1,000.00 USD", "1,000.00 USD", "by a person", "", ""] in rows
     assert ["2026-04-01 00:00", "-217.00 USD", "193.00 USD", "drawn by a bill", "", ""] in rows
     assert ["2026-01-01", "900.00 EUR", "Top-up fee", "bill-1"] in rows
     assert ["2026-04-02", "40.00 EUR", "Top-up fee", "not billed yet"] in rows

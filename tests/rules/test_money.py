@@ -274,3 +274,14 @@ def test_the_document_is_plain_json_otherwise():
     document = {"a": [1, "x", None, True], "b": {}}
     assert money.parse_json(json.dumps(document)) == document
     assert money.parse_json(json.dumps(document).encode()) == document
+
+
+@pytest.mark.parametrize(
+    ("value", "currency", "text"),
+    [
+        ("1254.56", "EUR", "1,254.56 EUR"), ("-1234567.5", "USD", "-1,234,567.50 USD"), ("0.0001200", "USD", "0.00012 USD"),
+        ("12500", "JPY", "12,500 JPY"), ("999.00", "EUR", "999.00 EUR"),
+    ],
+)  # fmt: skip
+def test_amount_for_a_person_is_exact_and_in_groups_of_thousands(value: str, currency: str, text: str) -> None:
+    assert money.shown(Decimal(value), currency) == text

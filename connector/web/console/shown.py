@@ -5,7 +5,7 @@ from decimal import Decimal
 
 from markupsafe import Markup, escape
 
-from connector.money import shown
+from connector.money import grouped, shown
 
 
 def moment(at: datetime | None) -> Markup | str:
@@ -26,16 +26,17 @@ def span(length: timedelta) -> str:
     return f"{minutes} min" if minutes else f"{seconds} s"
 
 
-def money(amount: Decimal | str, currency: str) -> Markup:
-    """An exact amount with its currency, digits grouped by thousands."""
-    return Markup('<span class="money">{}&nbsp;{}</span>').format(f"{Decimal(amount):,f}", currency)
-
-
-def amount(value: Decimal | None, currency: str) -> Markup | str:
-    """An exact amount with the decimals that its currency usually has, as Balance Billing's are written everywhere."""
+def money(value: Decimal | str | None, currency: str) -> Markup | str:
+    """An exact amount with its currency, as it is written everywhere for people."""
     if value is None:
         return "not said"
-    return Markup('<span class="money">{}</span>').format(shown(value, currency).replace(" ", "\N{NO-BREAK SPACE}"))
+    text = shown(Decimal(value), currency).replace(" ", "\N{NO-BREAK SPACE}")
+    return Markup('<span class="money">{}</span>').format(text)
+
+
+def digits(value: Decimal | str) -> Markup:
+    """An exact number in groups of thousands, where the page names the currency once for all."""
+    return Markup('<span class="money">{}</span>').format(grouped(Decimal(value)))
 
 
 def words(text: str | None) -> Markup:
@@ -47,4 +48,4 @@ def words(text: str | None) -> Markup:
     return Markup("").join([*said, *(escape(f"`{part}") for part in parts[whole:])])
 
 
-FILTERS = {"moment": moment, "span": span, "money": money, "amount": amount, "words": words}
+FILTERS = {"moment": moment, "span": span, "money": money, "digits": digits, "words": words}
