@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from connector import audit, leases, money
+from connector import audit, leases
 from connector.balances.changes import price_of
 from connector.clients.m3ter_balance_objects import BillJob, Charge, OrganizationConfig
 from connector.clients.m3ter_balances import MAX_JOB_ACCOUNTS
@@ -330,4 +330,4 @@ def plan_as_json(plan: Plan, customers: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _total(bill: Bill) -> dict[str, Any]:
-    return {"total": None if bill.total is None else money.shown(bill.total, bill.currency)}
+    return {"total": None if bill.total is None else format(bill.total, "f"), "currency": bill.currency}

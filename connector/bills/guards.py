@@ -43,7 +43,9 @@ def doubts(settings: Connection, plan: PushPlan, known: Known) -> list[Cause]:
     step = f"Look at `connector bills plan {plan.bill_id}`; if it is right, `connector syncs retry` pushes it."
     largest = settings.max_bill_amount
     if largest is not None and abs(plan.total_minor) > _minor(largest, plan):
-        found.append(Cause("amount_bound", f"the bill comes to {total}, more than MAX_BILL_AMOUNT ({largest})", step))
+        found.append(
+            Cause("amount_bound", f"the bill comes to {total}, more than MAX_BILL_AMOUNT ({largest:,f})", step)
+        )
     percent = settings.max_bill_change_percent
     if percent is not None and known.last_total is not None:
         change = abs(plan.total_minor - known.last_total)
@@ -62,7 +64,7 @@ def missing_people(settings: Connection, plan: PushPlan, known: Known) -> Cause 
     by = ", ".join(people) or "nobody"
     return Cause(
         "needs_approval",
-        f"a bill of more than {bound} {plan.currency} needs {PEOPLE} people, and was approved by {by}",
+        f"a bill of more than {money.shown(bound, plan.currency)} needs {PEOPLE} people, and was approved by {by}",
         f"Each of them: the bill's page, or `connector bills approve {plan.bill_id}`; it goes on by itself then.",
     )
 

@@ -293,4 +293,5 @@ def _only_charger_of(services: Services, run: Run, subscription_id: str) -> Abst
 def _all(batch: Sequence[Intent]) -> str:
     total = sum(one.amount_minor for one in batch)
     where = "an invoice of its own with " if batch[0].kind == OWN_INVOICE else ""
-    return f"{where}{len(batch)} late charge(s) of {total} {batch[0].currency} in all for {batch[0].subscription_id}"
+    amount = f"{total} minor units of {batch[0].currency}"
+    return f"{where}{len(batch)} late charge(s) of {amount} in all for {batch[0].subscription_id}"

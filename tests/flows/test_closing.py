@@ -14,10 +14,11 @@ from click.testing import CliRunner, Result
 from sqlalchemy import delete
 
 import connector
-from connector import clock, mirror, syncs
+from connector import clock, invoice_terms, mirror, syncs
 from connector.bills import approvals, closing
 from connector.bills.closing import APPROVAL, PERSON, TURN, Work
 from connector.cli import main
+from connector.database import insert
 from connector.models import InvoiceTerm, MirroredResource
 from connector.services import Services
 from tests.flows.conftest import World
@@ -384,3 +385,26 @@ def test_bills_whose_period_ended_first_are_queued_first_and_nothing_crowds_them
         (world.sync("bill", late).id, "bill"),
         *((one, "customer") for one in others[:2]),
     ]
+
+
+def test_pending_terms_are_of_one_connection_and_of_each_subscription_of_a_consolidated_invoice(world: World) -> None:
+    def plan(number: int) -> dict[str, object]:
+        return {
+            "id": f"li_{number}", "entity_type": "plan_item_price", "entity_id": "pro", "subscription_id": f"sub-{number}",
+            "unit_amount": 100, "amount": 100, "description": "Pro", "date_from": int(RENEWED.timestamp()),
+            "date_to": int((RENEWED + timedelta(days=31)).timestamp()),
+        }  # fmt: skip
+
+    body = {
+        "id": "inv-1", "customer_id": "acme", "status": "pending", "currency_code": "USD", "total": 200,
+        "date": int(RENEWED.timestamp()), "line_items": [plan(1), plan(2)],
+    }  # fmt: skip
+    since = RENEWED - timedelta(days=1)
+    with world.services.transaction() as db:
+        invoice_terms.note(db, "default", body, RENEWED)
+        # Another connection's invoice, with ids that nothing forbids it to share.
+        db.execute(insert(db, InvoiceTerm).values(invoice_terms.as_rows("elsewhere", body | {"id": "inv-2"}, RENEWED)))
+        found = invoice_terms.pending(db, "default", since)
+        assert [(one.invoice_id, one.subscription_id) for one in found] == [("inv-1", "sub-1"), ("inv-1", "sub-2")]
+        some = invoice_terms.pending_of(db, "default", since, subscription_ids=["sub-2"], invoice_ids=["inv-2"])
+        assert [(one.invoice_id, one.subscription_id) for one in some] == [("inv-1", "sub-2")]

@@ -118,11 +118,12 @@ class BilledAccount(Shape):
 
 
 class TouchedBill(Shape):
-    """A bill of that date; its total with its currency."""
+    """A bill of that date; `total` is None where m3ter has not said it."""
 
     bill_id: str
     account_id: str
     total: str | None
+    currency: str
 
 
 class ReopenedBill(TouchedBill):
