@@ -545,7 +545,7 @@ def test_what_people_mapped_is_told_apart_in_the_table_as_in_a_file(world: World
             for made_by in ("connector", "cli:ada"):
                 pair = Pair(entity, f"{entity}-{made_by}", "ItemPrice", f"external-{number}")
                 db.execute(table.insert_of(db, "default", pair, made_by=made_by, now=world.services.now()))
-        everything = table.listed(db, "default", limit=1000)
+        everything, _ = table.listed(db, "default", limit=1000)
         people = [row for row in everything if files.is_peoples(row)]
         assert 0 < len(people) < len(everything)
         assert table.peoples(db, "default") == people
