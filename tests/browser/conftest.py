@@ -138,12 +138,14 @@ class Visitor:
         self.page.wait_for_url(lambda url: not url.endswith("/login"))
 
     def fill_in(self, path: str, fields: dict[str, str]) -> None:
-        """Open the page of a form, write into its fields, and press its first button of weight."""
+        """Open the page of a form, write into its fields, and press its first button of weight, or the only one it has."""
         assert self.go(path) == 200, path
+        form = self.page.locator("main form").filter(has=self.page.locator(f'[name="{next(iter(fields))}"]')).first
         for name, value in fields.items():
-            self.page.locator(f'main [name="{name}"]').first.fill(value)
+            form.locator(f'[name="{name}"]').first.fill(value)
+        weighty = form.locator("button.primary")
         with self.page.expect_navigation():
-            self.page.locator("main button.primary").first.click()
+            (weighty if weighty.count() else form.locator("button")).first.click()
 
     def press(self, name: str) -> None:
         """Press the button of this name."""

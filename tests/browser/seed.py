@@ -86,6 +86,7 @@ class Furnished:
         for name, day in (("wrong", LONG), ("asked", "2026-03-01")):
             text = "\n".join((",".join(COLUMNS), rows.format(day), ""))
             yield Form(f"mappings-{name}", "/mappings/default/import", {"text": text})
+        yield Form("found-by-name", "/customers", {"q": "ac"})
         yield Form("user-wrong", "/users/new", {"name": "Ada Lovelace", "own": "not my password"})
 
     def _more(self) -> Iterator[tuple[str, str]]:
