@@ -39,7 +39,7 @@ def web() -> Any:
     loaded = settings.load()
     logs.configure(loaded)
     Granian(
-        "connector.web.app:create_app",
+        "connector.web.app:for_server",
         factory=True,
         interface=Interfaces.WSGI,
         address=loaded.web_host,

@@ -140,24 +140,26 @@ def _settled(
     kept: Sequence[ExternalMapping], local: dict[Pair, Mapping]
 ) -> tuple[list[ExternalMapping], tuple[tuple[str, ...], ...]]:
     """What contradicts nothing, and the sides of each contradiction; what is known here already is not in question."""
-    sides: dict[tuple[str, ...], dict[Pair, str]] = defaultdict(dict)
-    for pair, row in local.items():
+    there = {_pair(one): one for one in kept}
+    sides: dict[tuple[str, ...], dict[Pair, None]] = defaultdict(dict)
+    for pair in (*local, *there):
         for claim in _claims(pair):
-            sides[claim][pair] = f"here: {Pair.of(row)}"
-    for one in kept:
-        for claim in _claims(_pair(one)):
-            known = sides[claim].get(_pair(one))
-            sides[claim][_pair(one)] = (
-                f"{known}, in m3ter as {one.id}" if known else f"in m3ter: {_pair(one)} ({one.id})"
-            )
+            sides[claim][pair] = None
     in_question: set[ExternalMapping] = set()
     contradictions: dict[tuple[str, ...], None] = {}
-    for one in kept:
-        for claim in _claims(_pair(one)) if _pair(one) not in local else ():
+    for pair, one in there.items():
+        for claim in _claims(pair) if pair not in local else ():
             if len(sides[claim]) > 1:
                 in_question.add(one)
-                contradictions[tuple(sides[claim].values())] = None
+                contradictions[tuple(_side(each, local.get(each), there.get(each)) for each in sides[claim])] = None
     return [one for one in kept if one not in in_question], tuple(contradictions)
+
+
+def _side(pair: Pair, row: Mapping | None, shown: ExternalMapping | None) -> str:
+    """One side of a contradiction: what stands here, what in m3ter, or both."""
+    if row is None:
+        return f"in m3ter: {pair} ({shown.id if shown else ''})"
+    return f"here: {Pair.of(row)}" + (f", in m3ter as {shown.id}" if shown else "")
 
 
 def _claims(pair: Pair) -> list[tuple[str, ...]]:

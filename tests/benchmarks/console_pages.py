@@ -11,6 +11,7 @@ logged in, which list nothing, and the JSON API, which asks the same functions.
 # ruff: noqa: T201, S608 - its figures are all it is for; and every table and column is ours
 
 import argparse
+import gc
 import hashlib
 import json
 import logging
@@ -650,6 +651,8 @@ def main() -> int:
         tick(wired)
         browser = Browser(wired)
         browser.log_in("ada")
+        gc.collect()
+        gc.freeze()  # as `connector.web.app.for_server` does
         print(
             f"Milliseconds; allowed: {ALLOWED_MS}. Python: at best, in our thread alone. Database: all statements together."
         )
