@@ -20,11 +20,12 @@ from connector.balances.drafts import BALANCE, CHARGE, CHARGE_SCHEDULE, MAX_INTE
 from connector.clients.m3ter_balances import BalanceBilling
 from connector.errors import BadInput, NotFound, Parked
 from connector.web.api import problems
-from connector.web.api.balances import LineType, amount_of, type_id
+from connector.web.api.ad_hoc import LineType
 from connector.web.api.here import Here
 from connector.web.api.problems import Refusal
 from connector.web.api.schedules import Frequency
 from connector.web.api.shapes import Amount, Body, Currency, Day, Moment, OneOf, Reason, Seen, Shape, Text
+from connector.web.api.two_steps import amount_of, type_id
 
 Objection = Annotated[str, OneOf(sorted({code for codes in OBJECTIONS.values() for code in codes}))]
 Name = Annotated[Text, Field(max_length=200)]

@@ -12,8 +12,10 @@ from pydantic import BaseModel
 
 from connector.access import ADMIN, OPERATOR, VIEWER
 from connector.web.api import (
+    ad_hoc,
     alerts,
     audit_log,
+    balance_requests,
     balances,
     bill_jobs,
     bills,
@@ -27,6 +29,7 @@ from connector.web.api import (
     schedules,
     syncs,
     top_ups,
+    two_steps,
     watches,
 )
 from connector.web.api.here import Created
@@ -325,8 +328,8 @@ OPERATIONS = (
         "get_balance", GET, BALANCE, VIEWER, balances.show, balances.BalanceDetail, "One balance with what it holds"
     ),
     Operation(
-        "ask_balance", POST, f"{ONE}/balances", OPERATOR, balances.create, balances.AskedFor,
-        "Ask for an empty balance", body=balances.NewBalanceBody, preview=balances.AskPreview, repeat=ONCE,
+        "ask_balance", POST, f"{ONE}/balances", OPERATOR, ad_hoc.create, two_steps.AskedFor,
+        "Ask for an empty balance", body=ad_hoc.NewBalanceBody, preview=two_steps.AskPreview, repeat=ONCE,
         takes_key=True,
     ),
     *_changing("balance", "a balance", BALANCE, changes.BALANCES, changes.BalanceUpdate),
@@ -352,23 +355,23 @@ OPERATIONS = (
         "Make a transaction type", body=booked.TypeBody, repeat="A type with this code stays as it is.",
     ),
     Operation(
-        "ask_top_up", POST, f"{BALANCE}/top-ups", OPERATOR, balances.top_up, balances.AskedFor,
-        "Ask for credit and the charge that pays for it", body=balances.TopUpBody, preview=balances.AskPreview,
+        "ask_top_up", POST, f"{BALANCE}/top-ups", OPERATOR, ad_hoc.top_up, two_steps.AskedFor,
+        "Ask for credit and the charge that pays for it", body=ad_hoc.TopUpBody, preview=two_steps.AskPreview,
         repeat=ONCE, takes_key=True,
     ),
     Operation(
-        "ask_transaction", POST, f"{BALANCE}/transactions", OPERATOR, balances.transaction, balances.AskedFor,
-        "Ask for a credit or debit, which is never billed", body=balances.TransactionBody,
-        preview=balances.AskPreview, repeat=ONCE, takes_key=True,
+        "ask_transaction", POST, f"{BALANCE}/transactions", OPERATOR, ad_hoc.transaction, two_steps.AskedFor,
+        "Ask for a credit or debit, which is never billed", body=ad_hoc.TransactionBody,
+        preview=two_steps.AskPreview, repeat=ONCE, takes_key=True,
     ),
     Operation(
-        "ask_charge", POST, f"{BALANCE}/charges", OPERATOR, balances.charge, balances.AskedFor,
-        "Ask for a charge on a balance", body=balances.ChargeBody, preview=balances.AskPreview, repeat=ONCE,
+        "ask_charge", POST, f"{BALANCE}/charges", OPERATOR, ad_hoc.charge, two_steps.AskedFor,
+        "Ask for a charge on a balance", body=ad_hoc.ChargeBody, preview=two_steps.AskPreview, repeat=ONCE,
         takes_key=True,
     ),
     Operation(
-        "ask_account_charge", POST, f"{ONE}/charges", OPERATOR, balances.account_charge, balances.AskedFor,
-        "Ask for a charge on an account itself", body=balances.AccountChargeBody, preview=balances.AskPreview,
+        "ask_account_charge", POST, f"{ONE}/charges", OPERATOR, ad_hoc.account_charge, two_steps.AskedFor,
+        "Ask for a charge on an account itself", body=ad_hoc.AccountChargeBody, preview=two_steps.AskPreview,
         repeat=ONCE, takes_key=True,
     ),
     Operation(
@@ -377,16 +380,16 @@ OPERATIONS = (
     ),
     Operation(
         "ask_transaction_schedule", POST, f"{BALANCE}/transaction-schedules", OPERATOR, schedules.of_transactions,
-        balances.AskedFor, "Ask for credits that recur", body=schedules.TransactionScheduleBody,
+        two_steps.AskedFor, "Ask for credits that recur", body=schedules.TransactionScheduleBody,
         preview=schedules.SchedulePreview, repeat=ONCE, takes_key=True,
     ),
     Operation(
-        "ask_charge_schedule", POST, f"{BALANCE}/charge-schedules", OPERATOR, schedules.of_charges, balances.AskedFor,
+        "ask_charge_schedule", POST, f"{BALANCE}/charge-schedules", OPERATOR, schedules.of_charges, two_steps.AskedFor,
         "Ask for charges that recur", body=schedules.ChargeScheduleBody, preview=schedules.SchedulePreview,
         repeat=ONCE, takes_key=True,
     ),
     Operation(
-        "ask_top_up_schedules", POST, f"{BALANCE}/top-up-schedules", OPERATOR, schedules.of_top_ups, balances.AskedFor,
+        "ask_top_up_schedules", POST, f"{BALANCE}/top-up-schedules", OPERATOR, schedules.of_top_ups, two_steps.AskedFor,
         "Ask for credit that recurs and the charges that pay for it, as a pair", body=schedules.TopUpScheduleBody,
         preview=schedules.PairPreview, repeat=ONCE, takes_key=True,
     ),
@@ -396,20 +399,20 @@ OPERATIONS = (
     ),
     *_changing("charge_schedule", "a schedule of charges", FEES, changes.FEES, changes.ChargeScheduleUpdate, ends=True),
     Operation(
-        "list_balance_requests", GET, f"{ONE}/balance-requests", VIEWER, balances.requests_index, balances.RequestPage,
-        "What was asked of Balance Billing, the newest first", query=balances.RequestsQuery,
+        "list_balance_requests", GET, f"{ONE}/balance-requests", VIEWER, balance_requests.index, balance_requests.RequestPage,
+        "What was asked of Balance Billing, the newest first", query=balance_requests.RequestsQuery,
     ),
     Operation(
-        "get_balance_request", GET, REQUEST, VIEWER, balances.request_show, balances.RequestDetail,
+        "get_balance_request", GET, REQUEST, VIEWER, balance_requests.show, balance_requests.RequestDetail,
         "One request with its other half and its sync",
     ),
     Operation(
-        "withdraw_balance_request", POST, f"{REQUEST}/withdraw", OPERATOR, balances.withdraw, balances.RequestDetail,
-        "Take back what has never reached m3ter", body=balances.WithdrawBody, repeat=SAME,
+        "withdraw_balance_request", POST, f"{REQUEST}/withdraw", OPERATOR, balance_requests.withdraw,
+        balance_requests.RequestDetail, "Take back what has never reached m3ter", body=balance_requests.WithdrawBody, repeat=SAME,
     ),
     Operation(
-        "accept_balance_request", POST, f"{REQUEST}/accept", OPERATOR, balances.accept, balances.RequestDetail,
-        "Say what m3ter has of a request that was parked in doubt", body=balances.AcceptBody, repeat=SAME,
+        "accept_balance_request", POST, f"{REQUEST}/accept", OPERATOR, balance_requests.accept, balance_requests.RequestDetail,
+        "Say what m3ter has of a request that was parked in doubt", body=balance_requests.AcceptBody, repeat=SAME,
     ),
     Operation(
         "list_watches", GET, f"{ONE}/watches", VIEWER, watches.index, watches.Watches,

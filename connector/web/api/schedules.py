@@ -12,7 +12,9 @@ from pydantic import Field
 from connector.balances import asking, drafts, overview, previews, top_ups, typed
 from connector.balances.drafts import CHARGE_SCHEDULE, FREQUENCIES, MAX_INTERVAL, TRANSACTION_SCHEDULE, Draft
 from connector.clients.m3ter_balance_objects import Balance, ChargeSchedule, TransactionSchedule
-from connector.web.api.balances import (
+from connector.web.api.here import Created, Here
+from connector.web.api.shapes import Amount, Currency, Day, Moment, OneOf, Shape, Text
+from connector.web.api.two_steps import (
     AskBody,
     AskedFor,
     AskPreview,
@@ -25,8 +27,6 @@ from connector.web.api.balances import (
     price_of,
     type_id,
 )
-from connector.web.api.here import Created, Here
-from connector.web.api.shapes import Amount, Currency, Day, Moment, OneOf, Shape, Text
 
 Frequency = Annotated[str, OneOf(FREQUENCIES)]
 Kind = Literal["transaction_schedule", "charge_schedule"]

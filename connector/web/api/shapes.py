@@ -7,6 +7,7 @@ sent is taken strictly, every unknown name refused; what is answered may grow, a
 import re
 from collections.abc import Iterable
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
@@ -151,3 +152,8 @@ def page(rows: list[Any], limit: int) -> tuple[list[Any], int | None]:
     """The rows of one page, of one more that were read, and before which row the next page is; None at the end."""
     shown = rows[:limit]
     return shown, shown[-1].id if len(rows) > limit else None
+
+
+def exact(amount: Decimal | None) -> str | None:
+    """The amount as documents have it, digit for digit."""
+    return None if amount is None else format(amount, "f")

@@ -11,10 +11,10 @@ from connector.balances import products, sold
 from connector.balances.products import MAX_MONTHS, Product
 from connector.models import Sync
 from connector.web.api import problems
-from connector.web.api.balances import amount_of
 from connector.web.api.here import Here
 from connector.web.api.shapes import Amount, Body, Currency, Moment, Page, Paged, Query, Reason, Seen, Shape, Text, page
 from connector.web.api.syncs import SyncShape
+from connector.web.api.two_steps import amount_of
 
 ItemPrice = Annotated[Text, Field(max_length=200, description="A Chargebee item price's id.")]
 

@@ -11,10 +11,10 @@ from connector.balances import asking, lookup, watches
 from connector.balances.drafts import must_be_known
 from connector.balances.watches import Terms
 from connector.errors import BadInput
-from connector.web.api.balances import amount_of
 from connector.web.api.here import Here
 from connector.web.api.problems import changed, not_found
 from connector.web.api.shapes import Amount, Body, Currency, Query, Reason, Seen, Shape, Text
+from connector.web.api.two_steps import amount_of
 
 State = Literal["ok", "low", "topping_up", "cap_reached", "refused", "ended", "gone"]
 
