@@ -102,9 +102,11 @@ def test_push_lands_each_charge_once_however_often_it_is_pressed(people: World, 
     assert len(people.charges(invoice_id)) == 2
     [noted] = entries(people.services, "bills push")
     assert (noted.actor, noted.subject, noted.detail["to_send"]) == ("web:otto", bill, "30.00 USD")
-    said = text_of(browser.get(f"/bills/default/{bill}"))
+    pushed = browser.get(f"/bills/default/{bill}")
+    said = text_of(pushed)
     assert "Bill beside invoices equal 30.00 USD bill in m3ter" in said
     assert f"Its work is sync {people.sync('bill', bill).id}" in said
+    assert f'class="button" href="/console/bills/default/{bill}/push"' in pushed.text, "it is not what comes next"
     assert f'href="/console/bills/default/{bill}"' in browser.get(f"/syncs/{people.sync('bill', bill).id}").text
 
 
