@@ -48,9 +48,10 @@ class Fields:
 
     def id(self, name: str) -> str:
         """A text that is not empty."""
-        if not self.text(name):
+        text = self.text(name)
+        if not text:
             raise self._wrong(name, "an id")
-        return self.text(name)
+        return text
 
     def text(self, name: str) -> str:
         return str(self._typed(name, str, "a text"))
@@ -124,9 +125,10 @@ class Fields:
         return self.day(name) if self.has(name) else None
 
     def _needed(self, name: str) -> Any:
-        if not self.has(name):
+        value = self._raw.get(name)
+        if value is None:
             raise self.lacks(name)
-        return self._raw[name]
+        return value
 
     def _typed(self, name: str, kind: type, expected: str) -> Any:
         value = self._needed(name)

@@ -3,7 +3,10 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime
+from operator import attrgetter
 from typing import Any
+
+from sqlalchemy import Row
 
 from connector.errors import ConnectorError
 from connector.mappings.kinds import (
@@ -46,9 +49,9 @@ class Pair:
     valid_until: datetime | None = None
 
     @classmethod
-    def of(cls, row: Mapping) -> "Pair":
-        """What a row of the table says."""
-        return cls(*(getattr(row, field.name) for field in fields(cls)))
+    def of(cls, row: Mapping | Row[Any]) -> "Pair":
+        """What a row of the table says, or as much of one as has the columns of these names."""
+        return cls(*_SAID(row))
 
     def __str__(self) -> str:
         return (
@@ -57,6 +60,11 @@ class Pair:
             + (f" from {day_or_time(self.valid_from)}" if self.valid_from != ALWAYS else "")
             + (f" until {day_or_time(self.valid_until)}" if self.valid_until else "")
         )
+
+
+# What a row says, its columns named as the fields are.
+SAID = tuple(field.name for field in fields(Pair))
+_SAID = attrgetter(*SAID)
 
 
 def read_moment(text: str) -> datetime:

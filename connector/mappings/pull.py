@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import and_, select
+from sqlalchemy import Row, and_, select
+from sqlalchemy.orm import Session
 
 from connector import syncs
 from connector.clients.m3ter_objects import ExternalMapping
@@ -19,12 +20,14 @@ from connector.database import batches
 from connector.errors import BadInput
 from connector.mappings import catalogues, guards, own, set_up, wakes
 from connector.mappings.kinds import ANY, ITEM_PRICE, PLAN_ENTITIES, SET_UP_ENTITIES, SYSTEM
-from connector.mappings.pairs import BadMapping, Pair, topic
+from connector.mappings.pairs import SAID, BadMapping, Pair, topic
 from connector.models import Mapping
 from connector.services import Services
 
 # What the connector makes itself, and the Chargebee table that each stands for.
 OWN = {"Account": "Customer", "AccountPlan": "Subscription", "Bill": "Invoice", "BillItem": "Invoice"}
+# What of a row is compared.
+COMPARED = (Mapping.id, Mapping.m3ter_mapping_id, *(getattr(Mapping, name) for name in SAID))
 NO_DATE = datetime.max.replace(tzinfo=UTC)
 
 
@@ -70,11 +73,11 @@ def pull(
     kept, doubles = _once(ours)
     local = _local(services, connection, kept)
     fitting, contradictions = _settled(kept, local)
-    there, corrected, new = 0, [], []
-    for one in fitting:
-        row = local.get(_pair(one))
+    there, corrected, new = 0, [], {}
+    for pair, one in fitting.items():
+        row = local.get(pair)
         if row is None:
-            new.append(one)
+            new[pair] = one
         elif row.m3ter_mapping_id == one.id:
             there += 1
         else:
@@ -109,53 +112,64 @@ def _pair(one: ExternalMapping) -> Pair:
     return Pair(one.m3ter_entity, one.m3ter_id, one.external_table, one.external_id)
 
 
-def _once(found: Iterable[ExternalMapping]) -> tuple[list[ExternalMapping], list[ExternalMapping]]:
+def _once(found: Iterable[ExternalMapping]) -> tuple[dict[Pair, ExternalMapping], list[ExternalMapping]]:
     """The oldest of each mapping, and the younger ones that say the same."""
     kept: dict[Pair, ExternalMapping] = {}
     doubles = []
     for one in sorted(found, key=lambda one: (one.created_at or NO_DATE, one.id)):
         if kept.setdefault(_pair(one), one) is not one:
             doubles.append(one)
-    return list(kept.values()), doubles
+    return kept, doubles
 
 
-def _local(services: Services, connection: str, shown: Iterable[ExternalMapping]) -> dict[Pair, Mapping]:
+def _local(services: Services, connection: str, shown: Iterable[Pair]) -> dict[Pair, Row[Any]]:
     """Our rows that share an id with what m3ter shows, for no others can be in question, by as much of them as m3ter can show;
     it cannot show for whom and when."""
-    ids: dict[tuple[Any, Any, str], set[str]] = defaultdict(set)
-    for one in shown:
-        ids[Mapping.m3ter_entity, Mapping.m3ter_id, one.m3ter_entity].add(one.m3ter_id)
-        ids[Mapping.external_table, Mapping.external_id, one.external_table].add(one.external_id)
-    wanted = [and_(kind == name, id.in_(some)) for (kind, id, name), all_of in ids.items() for some in batches(all_of)]
-    found: dict[int, Mapping] = {}
+    by_m3ter, by_external = (Mapping.m3ter_entity, Mapping.m3ter_id), (Mapping.external_table, Mapping.external_id)
     with services.reading() as db:
-        for condition in wanted:
-            those = select(Mapping).where(Mapping.connection == connection, Mapping.customer_id == ANY, condition)
-            found |= {row.id: row for row in db.scalars(those)}
-    rows = sorted(found.values(), key=lambda row: (row.valid_from, row.id), reverse=True)
-    return {Pair(row.m3ter_entity, row.m3ter_id, row.external_table, row.external_id): row for row in rows}
+        found = _rows(db, connection, by_m3ter, ((pair.m3ter_entity, pair.m3ter_id) for pair in shown))
+        known = set(map(_as_shown, found))
+        # What stands here as m3ter shows it is in no question, whatever else has its Chargebee id.
+        rest = ((pair.external_table, pair.external_id) for pair in shown if pair not in known)
+        found += _rows(db, connection, by_external, rest)
+    # The oldest is the last, and is the one that stays.
+    return {_as_shown(row): row for row in sorted(found, key=lambda row: (row.valid_from, row.id), reverse=True)}
+
+
+def _rows(db: Session, connection: str, columns: tuple[Any, Any], wanted: Iterable[tuple[str, str]]) -> list[Row[Any]]:
+    """Our rows that hold for everybody and have one of these kinds and ids in these two columns."""
+    ids: dict[str, set[str]] = defaultdict(set)
+    for kind, id in wanted:
+        ids[kind].add(id)
+    those = select(*COMPARED).where(Mapping.connection == connection, Mapping.customer_id == ANY)
+    conditions = [and_(columns[0] == kind, columns[1].in_(some)) for kind in ids for some in batches(ids[kind])]
+    return [row for condition in conditions for row in db.execute(those.where(condition))]
+
+
+def _as_shown(row: Row[Any]) -> Pair:
+    return Pair(row.m3ter_entity, row.m3ter_id, row.external_table, row.external_id)
 
 
 def _settled(
-    kept: Sequence[ExternalMapping], local: dict[Pair, Mapping]
-) -> tuple[list[ExternalMapping], tuple[tuple[str, ...], ...]]:
+    kept: dict[Pair, ExternalMapping], local: dict[Pair, Row[Any]]
+) -> tuple[dict[Pair, ExternalMapping], tuple[tuple[str, ...], ...]]:
     """What contradicts nothing, and the sides of each contradiction; what is known here already is not in question."""
-    there = {_pair(one): one for one in kept}
-    sides: dict[tuple[str, ...], dict[Pair, None]] = defaultdict(dict)
-    for pair in (*local, *there):
+    asked = {pair: _claims(pair) for pair in kept if pair not in local}
+    sides: dict[tuple[str, ...], dict[Pair, None]] = {claim: {} for claims in asked.values() for claim in claims}
+    for pair in (*local, *kept) if sides else ():
         for claim in _claims(pair):
-            sides[claim][pair] = None
-    in_question: set[ExternalMapping] = set()
-    contradictions: dict[tuple[str, ...], None] = {}
-    for pair, one in there.items():
-        for claim in _claims(pair) if pair not in local else ():
-            if len(sides[claim]) > 1:
-                in_question.add(one)
-                contradictions[tuple(_side(each, local.get(each), there.get(each)) for each in sides[claim])] = None
-    return [one for one in kept if one not in in_question], tuple(contradictions)
+            if claim in sides:
+                sides[claim][pair] = None
+    contradicted = {pair: [claim for claim in claims if len(sides[claim]) > 1] for pair, claims in asked.items()}
+    said = {
+        tuple(_side(each, local.get(each), kept.get(each)) for each in sides[claim]): None
+        for claims in contradicted.values()
+        for claim in claims
+    }
+    return {pair: one for pair, one in kept.items() if not contradicted.get(pair)}, tuple(said)
 
 
-def _side(pair: Pair, row: Mapping | None, shown: ExternalMapping | None) -> str:
+def _side(pair: Pair, row: Row[Any] | None, shown: ExternalMapping | None) -> str:
     """One side of a contradiction: what stands here, what in m3ter, or both."""
     if row is None:
         return f"in m3ter: {pair} ({shown.id if shown else ''})"
@@ -174,15 +188,14 @@ def _claims(pair: Pair) -> list[tuple[str, ...]]:
 
 
 def _allowed(
-    services: Services, connection: str, new: Iterable[ExternalMapping], known: Iterable[Mapping]
+    services: Services, connection: str, new: dict[Pair, ExternalMapping], known: Iterable[Row[Any]]
 ) -> tuple[list[tuple[Pair, str]], list[str]]:
     """What can be inserted, with the id in m3ter of each, and why the rest cannot."""
     said = {topic(pair): pair for row in known if (pair := Pair.of(row)).m3ter_entity in SET_UP_ENTITIES}
     right: list[tuple[Pair, str]] = []
     refused: list[str] = []
-    for one in new:
-        pair = _pair(one)
-        faults: list[str] = []
+    for shown, one in new.items():
+        pair, faults = shown, list[str]()
         if pair.m3ter_entity in SET_UP_ENTITIES:
             pair, faults = _set_up(services, connection, pair, said)
         elif pair.m3ter_entity == "Account":
