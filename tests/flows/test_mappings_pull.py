@@ -219,6 +219,16 @@ def test_what_contradicts_the_local_table_is_listed_and_not_taken(world: World, 
     assert rows(world) == before
 
 
+def test_what_stands_here_of_another_connection_contradicts_nothing(world: World, pull: Callable[..., Any]) -> None:
+    theirs = Pair("Account", "b" * 36, "Customer", "acme")
+    with world.services.transaction() as db:
+        db.execute(table.insert_of(db, "other", theirs, made_by="test", now=world.services.now()))
+    ours = account(world, "acme")
+    show(world, "Account", ours, "Customer", "acme")
+    found = pull()
+    assert (found["inserted"], found["contradictions"]) == ([f"Account {ours} → Customer acme"], [])
+
+
 def test_text_shows_both_sides_and_what_to_do(world: World, connector: Command) -> None:
     for identifier in ("a" * 36, "b" * 36):
         show(world, "Account", identifier, "Customer", "acme")
