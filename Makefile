@@ -7,7 +7,7 @@ COMPILE = bin/python -m compileall -qq -j 0 .venv/lib
 # What Python has compiled is kept for the processes that follow: a test run starts some fifty of them.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: demo test test-both chaos fuzz-api axe screenshots readme-screenshots check run format bench bench-console lock clean
+.PHONY: demo test test-both ready compiled-tests chaos fuzz-api axe screenshots readme-screenshots check run format bench bench-console lock clean
 
 demo: .venv/run
 	.venv/bin/connector demo
@@ -15,11 +15,19 @@ demo: .venv/run
 # One more than there are cores: a test waits for its servers a quarter of its time.
 TEST_WORKERS ?= $(shell $(PYTHON) -c "import os; print((os.cpu_count() or 1) + 1)")
 
-test: check
+test: ready
 	.venv/bin/pytest -n $(TEST_WORKERS) --dist worksteal
 
-test-both: check
+test-both: ready
 	.venv/bin/pytest -n $(TEST_WORKERS) --dist worksteal --database both
+
+# While one core checks types, the other one compiles the tests, which otherwise each worker does for itself.
+ready: .venv/dev
+	$(MAKE) --no-print-directory --jobs=2 check compiled-tests
+
+# What is wrong with a file that cannot be read in, the run itself will say.
+compiled-tests: .venv/dev
+	@.venv/bin/pytest --collect-only > /dev/null || true
 
 chaos: .venv/dev
 	.venv/bin/pytest -n0 -s --database sqlite tests/chaos/killed_bills.py
@@ -74,13 +82,13 @@ bench-console: .venv/dev
 	.venv/$(COMPILE)
 	touch .venv/run $@
 
-# Takes the newest versions that pyproject.toml allows and writes them down with their hashes.
+# Takes the newest versions that pyproject.toml allows and writes them down with their hashes; what runs is what was tested.
 LOCK = .venv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header pyproject.toml --extra embedded --extra build
 
 lock: .venv/dev
-	$(LOCK) --output-file config/requirements.lock
 	$(LOCK) --extra dev --output-file config/requirements-dev.lock
+	$(LOCK) --constraint config/requirements-dev.lock --output-file config/requirements.lock
 
 clean:
 	rm -rf .venv var
