@@ -66,29 +66,34 @@ ROWS ?= 10000000
 bench-console: .venv/dev
 	PYTHONPATH=. .venv/bin/python tests/benchmarks/console_pages.py --rows $(ROWS) $(if $(FOLDER),--folder $(FOLDER)) --receiver
 
-# One mark per set of packages; the project itself is installed in place, without touching the network.
-.venv/run: config/requirements.lock pyproject.toml
+# One mark per set of packages; the project itself is installed in place, without touching the network. The pip that comes
+# with Python may be years old, and such a one takes twice as long.
+.venv/run: config/requirements.lock config/requirements-pip.lock pyproject.toml
 	$(PYTHON) -m venv .venv
+	.venv/$(PIP_INSTALL) config/requirements-pip.lock
 	.venv/$(PIP_INSTALL) config/requirements.lock
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	.venv/$(COMPILE)
 	touch $@
 
 # Its lock names all packages of the other one: one installation makes both.
-.venv/dev: config/requirements-dev.lock config/requirements.lock pyproject.toml
+.venv/dev: config/requirements-dev.lock config/requirements.lock config/requirements-pip.lock pyproject.toml
 	$(PYTHON) -m venv .venv
+	.venv/$(PIP_INSTALL) config/requirements-pip.lock
 	.venv/$(PIP_INSTALL) config/requirements-dev.lock
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	.venv/$(COMPILE)
 	touch .venv/run $@
 
 # Takes the newest versions that pyproject.toml allows and writes them down with their hashes; what runs is what was tested.
-LOCK = .venv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
-	--no-emit-index-url --no-emit-find-links --no-header pyproject.toml --extra embedded --extra build
+COMPILE_LOCK = .venv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --no-header
+LOCK = $(COMPILE_LOCK) pyproject.toml --extra embedded --extra build
 
 lock: .venv/dev
 	$(LOCK) --extra dev --output-file config/requirements-dev.lock
 	$(LOCK) --constraint config/requirements-dev.lock --output-file config/requirements.lock
+	echo pip | $(COMPILE_LOCK) - --output-file config/requirements-pip.lock
 
 clean:
 	rm -rf .venv var
