@@ -293,7 +293,9 @@ def test_bills_are_found_in_their_section_and_by_any_id(
         assert found("currency=EUR") == set()
     assert browser.get("/bills?section=lost").status_code == browser.get("/bills?currency=x").status_code == 400
     assert "1 bill: 11.00 USD" in text_of(browser.get("/bills?section=waiting")).replace(" ", " ")
-    assert "The clock has not looked at default yet" in text_of(browser.get("/bills?section=closing"))
+    assert "The clock has not looked yet: what is left to do is not known." in text_of(
+        browser.get("/bills?section=closing")
+    )
     closing.watch(people.services)
     people.box.advance(timedelta(minutes=3))
     answer = browser.get("/bills?section=closing")
