@@ -2,7 +2,9 @@
 
 from datetime import datetime, timedelta
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
@@ -133,3 +135,27 @@ def test_picture_has_a_bar_for_each_interval_in_its_place_and_escapes_what_it_is
 def test_picture_leaves_whole_subscriptions_out_when_there_are_too_many_lanes() -> None:
     many = [of(states(), current_plan(BASIC, JAN)) for _ in range(drawing.MOST_LANES + 1)]
     assert len(drawing.drawn(timeline(many, FEB, None))) == drawing.MOST_LANES
+
+
+@pytest.mark.parametrize("known_for", [timedelta(days=10), timedelta(days=500)], ids=["weeks", "years"])
+@pytest.mark.parametrize("frame", [drawing.WIDE, drawing.NARROW], ids=lambda frame: frame.name)
+def test_no_word_of_a_picture_lies_outside_of_it_or_on_another(frame: drawing.Frame, known_for: timedelta) -> None:
+    plans = [current_plan(BASIC, JAN, FEB), current_plan(PRO, FEB, None, m3ter_id=None)]
+    shown = timeline([of(states(changed(PRO, FEB)), *plans)], FEB, JAN - known_for)
+    root = ElementTree.fromstring(drawing.svg(shown, "Plans", frame))  # noqa: S314 - our own
+    assert root.get("class") == f"timeline {frame.name}"
+    width, days = Decimal(str(root.get("viewBox")).split(" ")[2]), []
+    for label in (one for one in root.iter() if one.tag.endswith("text")):
+        x, long = Decimal(label.attrib["x"]), Decimal(drawing.LETTER * len(label.text or ""))
+        left = x - long / 2 if label.attrib["text-anchor"] == "middle" else x
+        assert left >= 0, label.text
+        assert left + long <= width, label.text
+        if label.attrib["class"] == "quiet":
+            days.append((left, left + long))
+    assert len(days) >= 3
+    assert all(one[1] < other[0] for one, other in pairwise(days))
+    bars = {one.attrib["class"]: one.attrib for one in root.iter() if one.tag.endswith("rect")}
+    for kind, item in (("plan", BASIC), ("planned", PRO)):
+        [name] = [one for one in root.iter() if one.tag.endswith("text") and one.text == item]
+        is_beside = Decimal(bars[kind]["x"]) > drawing.LETTER * len(item)
+        assert is_beside or Decimal(bars[kind]["y"]) > Decimal(name.attrib["y"]) + 3, "its name stands clear of its bar"

@@ -58,13 +58,19 @@ def show(name: str, customer_id: str) -> ResponseReturnValue:
     return render_template(
         "customer.html",
         one=one,
-        # The drawing escapes all that it is given.
-        picture=Markup(drawing.svg(one.timeline, f"Plans of customer {customer_id} over time")),  # noqa: S704
+        pictures=_pictures(one),
         cut=len(one.timeline.groups) - len(drawing.drawn(one.timeline)),
         intervals=rows(one.timeline),
         live=asked,
         fault=fault,
     )
+
+
+def _pictures(one: overview.CustomerOverview) -> Markup:
+    """The customer's plans over time for a desk and for a phone; the style sheet shows one of them."""
+    title = f"Plans of customer {one.customer_id} over time"
+    # The drawing escapes all that it is given.
+    return Markup("").join(Markup(drawing.svg(one.timeline, title, frame)) for frame in (drawing.WIDE, drawing.NARROW))  # noqa: S704
 
 
 def _must_be_there(name: str) -> None:
