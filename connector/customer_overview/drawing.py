@@ -33,8 +33,8 @@ class Frame:
     above: int = 0
 
 
-WIDE = Frame("wide", width=960, left=230, right=936)
-NARROW = Frame("narrow", width=330, left=2, right=310, above=16)
+DESK = Frame("desk", width=960, left=230, right=936)
+PHONE = Frame("phone", width=330, left=2, right=310, above=16)
 
 
 def drawn(of: Timeline) -> list[Group]:
@@ -48,7 +48,7 @@ def drawn(of: Timeline) -> list[Group]:
     return found
 
 
-def svg(of: Timeline, title: str, frame: Frame = WIDE) -> str:
+def svg(of: Timeline, title: str, frame: Frame = DESK) -> str:
     """The picture as an element to put into a page; all that it is given is escaped."""
     groups = drawn(of)
     lanes = [max(1, len(one.lanes)) * (ROW + frame.above) for one in groups]

@@ -138,7 +138,7 @@ def test_picture_leaves_whole_subscriptions_out_when_there_are_too_many_lanes() 
 
 
 @pytest.mark.parametrize("known_for", [timedelta(days=10), timedelta(days=500)], ids=["weeks", "years"])
-@pytest.mark.parametrize("frame", [drawing.WIDE, drawing.NARROW], ids=lambda frame: frame.name)
+@pytest.mark.parametrize("frame", [drawing.DESK, drawing.PHONE], ids=lambda frame: frame.name)
 def test_no_word_of_a_picture_lies_outside_of_it_or_on_another(frame: drawing.Frame, known_for: timedelta) -> None:
     plans = [current_plan(BASIC, JAN, FEB), current_plan(PRO, FEB, None, m3ter_id=None)]
     shown = timeline([of(states(changed(PRO, FEB)), *plans)], FEB, JAN - known_for)

@@ -70,7 +70,7 @@ def _pictures(one: overview.CustomerOverview) -> Markup:
     """The customer's plans over time for a desk and for a phone; the style sheet shows one of them."""
     title = f"Plans of customer {one.customer_id} over time"
     # The drawing escapes all that it is given.
-    return Markup("").join(Markup(drawing.svg(one.timeline, title, frame)) for frame in (drawing.WIDE, drawing.NARROW))  # noqa: S704
+    return Markup("").join(Markup(drawing.svg(one.timeline, title, frame)) for frame in (drawing.DESK, drawing.PHONE))  # noqa: S704
 
 
 def _must_be_there(name: str) -> None:
