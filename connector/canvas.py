@@ -2,9 +2,11 @@
 floats; and labels that never lie on each other."""
 
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from xml.etree import ElementTree
+
+from connector.moments import midnight
 
 # What a letter takes at most, at the size of the labels and in the widest of the fonts that systems have for their pages.
 LETTER, LINE = 8, 13
@@ -69,11 +71,6 @@ def _overlap(one: tuple[int, int, int, int], other: tuple[int, int, int, int]) -
 def px(value: str | int) -> str:
     """Tenths of pixels in pixels; a text stays what it is."""
     return value if isinstance(value, str) else format(Decimal(value).scaleb(-1).normalize(), "f")
-
-
-def midnight(day: date) -> datetime:
-    """The beginning of the day in UTC."""
-    return datetime.combine(day, time(), UTC)
 
 
 def days_to_name(since: datetime, until: datetime) -> list[tuple[datetime, str]]:

@@ -14,7 +14,8 @@ from connector import canvas as canvases
 from connector import money
 from connector.balances.held import last_moment
 from connector.balances.picture import Picture, summary
-from connector.canvas import LETTER, Canvas, days_to_name, midnight, px
+from connector.canvas import LETTER, Canvas, days_to_name, px
+from connector.moments import midnight
 
 WIDTH, HEIGHT = 960, 430
 LEFT, RIGHT, TOP, BOTTOM = 104, 936, 44, 296

@@ -6,6 +6,7 @@ from decimal import Decimal
 
 from connector import days, money
 from connector.errors import BadInput
+from connector.moments import read_moment
 from connector.settings import Connection
 
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
@@ -32,29 +33,14 @@ def day(text: str, what: str = "the day") -> date:
 def moment(text: str, zone: tzinfo, what: str = "the time") -> datetime:
     """A moment in UTC: a day is its midnight in `zone`, and a time needs its offset; raises BadInput."""
     try:
-        return midnight(date.fromisoformat(text), zone)
-    except (OverflowError, ValueError):
-        pass
-    try:
-        time = datetime.fromisoformat(text)
-        if time.tzinfo is not None:
-            return time.astimezone(UTC)
-    except (OverflowError, ValueError):
-        pass
-    raise BadInput(
-        f"{what} {text[:40]!r} is neither a day like 2026-03-01 nor a time with its offset from UTC like "
-        "2026-03-01T09:30:00+01:00"
-    )
+        return read_moment(text, zone)
+    except BadInput as fault:
+        raise BadInput(f"{what} {fault}") from None
 
 
 def currency(text: str) -> str:
     """The code as it is written everywhere: `eur` is EUR."""
     return text.strip().upper()
-
-
-def midnight(start_of: date, zone: tzinfo) -> datetime:
-    """The moment at which the day begins in the zone, in UTC."""
-    return datetime(start_of.year, start_of.month, start_of.day, tzinfo=zone).astimezone(UTC)
 
 
 def zone_of(settings: Connection) -> tzinfo:
@@ -70,9 +56,3 @@ def shown(at: datetime | None, zone: tzinfo) -> str:
     if (local.hour, local.minute, local.second, local.microsecond) == (0, 0, 0, 0):
         return local.date().isoformat()
     return local.isoformat(sep=" ", timespec="minutes")
-
-
-def shown_exactly(at: datetime, zone: tzinfo) -> str:
-    """The moment so that `moment` reads the very same again."""
-    text = shown(at, zone)
-    return text if len(text) == len("2026-03-01") else at.astimezone(zone).isoformat()

@@ -21,8 +21,8 @@ from connector.bills.push import plan_for
 from connector.bills.versions import Difference, Version
 from connector.cli.common import attempt_now, connection_option, output, show, table, wire
 from connector.errors import ConnectorError, Parked
-from connector.mappings.pairs import day_or_time
 from connector.models import BillApproval
+from connector.moments import written_moment
 from connector.services import Services
 
 # How many lines `show` prints before it says how many more there are.
@@ -388,7 +388,7 @@ def _heading(now: dict[str, Any]) -> list[str]:
     currency = now["currency"]
     equal = "equal" if now["equal"] else f"NOT EQUAL, {now['to_come']} still to come"
     start, end = (
-        day_or_time(datetime.fromisoformat(now[name])) if now[name] else "?" for name in ("period_from", "period_to")
+        written_moment(datetime.fromisoformat(now[name])) if now[name] else "?" for name in ("period_from", "period_to")
     )
     return [
         f"Bill {now['bill_id']} of {start} to {end}, on invoice {', '.join(now['invoices']) or 'none'}",

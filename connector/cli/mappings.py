@@ -12,9 +12,10 @@ from connector.cli.common import connection_option, output, table, wire
 from connector.errors import BadInput
 from connector.mappings import files, pull
 from connector.mappings.kinds import ANY
-from connector.mappings.pairs import Pair, read_moment, refuse
+from connector.mappings.pairs import Pair, refuse
 from connector.mappings.table import listed, peoples
 from connector.models import ALWAYS
+from connector.moments import read_moment
 from connector.remapping import proposals, rows, saving, unmapped, waiting
 from connector.remapping.proposals import Proposal
 from connector.remapping.rows import Wish

@@ -11,8 +11,8 @@ from connector.balances.due import GROSS, NET
 from connector.balances.products import Product
 from connector.cli.common import connection_option, output, table, wire
 from connector.errors import BadInput
-from connector.mappings.pairs import read_moment
 from connector.models import TopUpProduct
+from connector.moments import read_moment
 
 
 @click.group("top-ups")

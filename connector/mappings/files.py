@@ -7,9 +7,11 @@ from collections.abc import Mapping as Table
 from dataclasses import dataclass
 
 from connector import spreadsheet
+from connector.errors import BadInput
 from connector.mappings.kinds import ANY, SET_UP_ENTITIES
-from connector.mappings.pairs import BadMapping, Pair, day_or_time, read_moment, refuse
+from connector.mappings.pairs import BadMapping, Pair, refuse
 from connector.models import ALWAYS, Mapping
+from connector.moments import read_moment, written_moment
 
 NEEDED = ("m3ter_entity", "m3ter_id", "external_table", "external_id")
 COLUMNS = (*NEEDED, "currency", "customer_id", "valid_from", "valid_until")
@@ -36,8 +38,8 @@ def cells_of(pair: Pair) -> dict[str, str]:
     return {name: getattr(pair, name) for name in NEEDED} | {
         "currency": pair.currency or "",
         "customer_id": "" if pair.customer_id == ANY else pair.customer_id,
-        "valid_from": "" if pair.valid_from == ALWAYS else day_or_time(pair.valid_from),
-        "valid_until": "" if pair.valid_until is None else day_or_time(pair.valid_until),
+        "valid_from": "" if pair.valid_from == ALWAYS else written_moment(pair.valid_from),
+        "valid_until": "" if pair.valid_until is None else written_moment(pair.valid_until),
     }
 
 
@@ -101,7 +103,7 @@ def of_cells(cells: Table[str, str]) -> tuple[Pair | None, tuple[tuple[str | Non
     for name, unset in (("valid_from", ALWAYS), ("valid_until", None)):
         try:
             moments[name] = read_moment(cells[name]) if cells[name] else unset
-        except BadMapping as fault:
+        except BadInput as fault:
             faults.append((name, str(fault)))
     if faults:
         return None, tuple(faults)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
-from datetime import UTC, date, datetime
+from datetime import datetime
 from operator import attrgetter
 from typing import Any
 
@@ -21,6 +21,7 @@ from connector.mappings.kinds import (
     TABLES,
 )
 from connector.models import ALWAYS, Mapping
+from connector.moments import written_moment
 
 
 class BadMapping(ConnectorError):
@@ -57,38 +58,14 @@ class Pair:
         return (
             f"{self.m3ter_entity} {self.m3ter_id} → {self.external_table} {self.external_id}"
             + (f" for {self.customer_id}" if self.customer_id != ANY else "")
-            + (f" from {day_or_time(self.valid_from)}" if self.valid_from != ALWAYS else "")
-            + (f" until {day_or_time(self.valid_until)}" if self.valid_until else "")
+            + (f" from {written_moment(self.valid_from)}" if self.valid_from != ALWAYS else "")
+            + (f" until {written_moment(self.valid_until)}" if self.valid_until else "")
         )
 
 
 # What a row says, its columns named as the fields are.
 SAID = tuple(field.name for field in fields(Pair))
 _SAID = attrgetter(*SAID)
-
-
-def read_moment(text: str) -> datetime:
-    """The moment that a person wrote, a day as its midnight in UTC; raises BadMapping."""
-    try:
-        day = date.fromisoformat(text)
-        return datetime(day.year, day.month, day.day, tzinfo=UTC)
-    except ValueError:
-        pass
-    try:
-        time = datetime.fromisoformat(text)
-        if time.tzinfo is not None:
-            return time.astimezone(UTC)
-    except (OverflowError, ValueError):
-        pass
-    raise BadMapping(
-        f"{text!r} is neither a day like 2026-03-01 nor a time with its offset from UTC like 2026-03-01T09:30:00+01:00"
-    )
-
-
-def day_or_time(when: datetime) -> str:
-    """The moment as a person writes it: midnight in UTC as its day."""
-    text = when.astimezone(UTC).isoformat()
-    return text.removesuffix("T00:00:00+00:00")
 
 
 def topic(pair: Pair) -> tuple[Any, ...]:
@@ -135,7 +112,7 @@ def _well_dated(pair: Pair) -> Pair:
     if not pair.customer_id.strip():
         raise BadMapping("the customer's id is empty; `*` stands for everybody", "customer_id")
     if pair.valid_from < ALWAYS:
-        raise BadMapping(f"the first day cannot be before {day_or_time(ALWAYS)}", "valid_from")
+        raise BadMapping(f"the first day cannot be before {written_moment(ALWAYS)}", "valid_from")
     if pair.valid_until is not None and pair.valid_until <= pair.valid_from:
         raise BadMapping("it must end after it begins", "valid_until")
     return pair

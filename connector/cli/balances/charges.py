@@ -30,6 +30,7 @@ from connector.cli.balances.schedules import price_options
 from connector.cli.common import connection_option, output, table
 from connector.clients.m3ter_balance_objects import Balance, Charge
 from connector.errors import BadInput
+from connector.moments import midnight
 
 CLEARABLE = ("description", "notes", "product-id")
 
@@ -149,7 +150,7 @@ def create_charge(
 
 def _later(desk: Desk) -> Any:
     """Stands for the end of a balance that is looked up only when all else is right."""
-    return typed.midnight(typed.day("2999-01-01"), desk.zone)
+    return midnight(typed.day("2999-01-01"), desk.zone)
 
 
 def _must_be_one(balance: str | None, account: str | None) -> None:

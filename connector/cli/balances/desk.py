@@ -18,6 +18,7 @@ from connector.cli.common import Command, show, table
 from connector.clients.m3ter_balance_objects import Balance
 from connector.errors import BadInput, NotFound
 from connector.mappings.table import customers_of
+from connector.moments import midnight
 from connector.services import Services
 
 
@@ -49,7 +50,7 @@ class Desk:
 
     def begins(self) -> datetime:
         """The moment at which today began."""
-        return typed.midnight(self.today(), self.zone)
+        return midnight(self.today(), self.zone)
 
     def moment_of(self, text: str | None, what: str, kind: str, own: str, field: str) -> datetime:
         """The moment that was typed; else that of an earlier request with this reference; else the beginning of today."""

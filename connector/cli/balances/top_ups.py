@@ -27,6 +27,7 @@ from connector.cli.balances.schedules import epoch, in_arrears_option, pair_text
 from connector.cli.common import connection_option, output, table
 from connector.clients.m3ter_balance_objects import Balance
 from connector.errors import BadInput
+from connector.moments import midnight
 
 
 @click.command("top-up")
@@ -134,7 +135,7 @@ def _check_alone(
     """All that can be wrong by itself is said before m3ter is asked for anything."""
     top_ups.must_be_worth(credit, price)
     start = desk.moment_or(values["start"], "--start", desk.begins())
-    end = desk.moment_or(values["end"], "--end", typed.midnight(typed.day("2999-01-01"), desk.zone))
+    end = desk.moment_or(values["end"], "--end", midnight(typed.day("2999-01-01"), desk.zone))
     if frequency is None:
         drafts.transaction(
             balance_id=ANY_ID, reference=own, amount=credit, type_id=ANY_ID,

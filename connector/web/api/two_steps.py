@@ -19,6 +19,7 @@ from connector.balances import asking, lookup, top_ups, typed
 from connector.balances.drafts import Draft
 from connector.balances.requests import Asked
 from connector.balances.top_ups import Price, TopUp
+from connector.moments import midnight
 from connector.web.api import balance_requests, problems
 from connector.web.api.here import Created, Here
 from connector.web.api.problems import Refusal
@@ -82,7 +83,7 @@ class Times:
 
     def begins(self) -> datetime:
         """The moment at which today began, in the organization's time zone."""
-        return typed.midnight(self.today(), self.zone)
+        return midnight(self.today(), self.zone)
 
     def today(self) -> date:
         return self.here.services.now().astimezone(self.zone).date()

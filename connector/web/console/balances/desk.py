@@ -16,6 +16,7 @@ from connector.clients.m3ter_balance_objects import Balance
 from connector.clients.m3ter_balances import BalanceBilling
 from connector.errors import NotFound
 from connector.mappings.table import customers_of
+from connector.moments import midnight
 from connector.services import Services
 from connector.web.console.here import services
 
@@ -55,7 +56,7 @@ class Desk:
 
     def begins(self) -> datetime:
         """The moment at which today began."""
-        return typed.midnight(self.today(), self.zone)
+        return midnight(self.today(), self.zone)
 
     def day_of(self, moment: datetime) -> date:
         """The day in the organization's time zone."""

@@ -10,6 +10,7 @@ from werkzeug.datastructures import MultiDict
 
 from connector.balances import typed
 from connector.errors import BadInput
+from connector.moments import written_moment
 
 MAX_TEXT = 500
 MAX_LIST = 20_000
@@ -105,7 +106,7 @@ def shown(value: Any, zone: tzinfo) -> str:
     if value is True:
         return "yes"
     if isinstance(value, datetime):
-        return typed.shown_exactly(value, zone)
+        return written_moment(value, zone)
     if isinstance(value, tuple | list):
         return " ".join(value)
     return str(value) if not hasattr(value, "as_tuple") else format(value, "f")
