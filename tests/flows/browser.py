@@ -5,10 +5,11 @@ import re
 from typing import Any
 
 from flask import Flask
+from sqlalchemy import select
 from werkzeug.test import TestResponse
 
 from connector import access
-from connector.models import User
+from connector.models import AuditEntry, User
 from connector.services import Services
 from connector.web.app import create_app
 
@@ -25,6 +26,12 @@ def add_user(services: Services, name: str, role: str) -> None:
                 name=name, password_hash=PASSWORD_HASH, role=role, enabled=True, generation=1, created_at=services.now()
             )
         )
+
+
+def entries(services: Services, action: str) -> list[AuditEntry]:
+    """What the audit log has of this action, oldest first."""
+    with services.reading() as db:
+        return list(db.scalars(select(AuditEntry).where(AuditEntry.action == action).order_by(AuditEntry.id)))
 
 
 # Making the console's application, and compiling its templates, would be most of the time of each test.

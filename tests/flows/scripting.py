@@ -11,7 +11,7 @@ from werkzeug.test import TestResponse
 
 from connector import tokens
 from connector.access import OPERATOR
-from connector.models import AuditEntry, BalanceRequest
+from connector.models import BalanceRequest
 from connector.services import Services
 from connector.web.api.document import openapi
 from tests.flows.browser import app_of
@@ -84,11 +84,6 @@ class Desk:
     def requests(self) -> list[BalanceRequest]:
         with self.world.services.reading() as db:
             return list(db.scalars(select(BalanceRequest).order_by(BalanceRequest.id)))
-
-
-def entries(services: Services, action: str) -> list[AuditEntry]:
-    with services.reading() as db:
-        return list(db.scalars(select(AuditEntry).where(AuditEntry.action == action).order_by(AuditEntry.id)))
 
 
 def must_be_described(method: str, path: str, answer: TestResponse) -> None:

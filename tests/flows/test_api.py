@@ -24,9 +24,9 @@ from connector.web.api.document import openapi
 from connector.web.api.operations import GET, OPERATIONS, Operation
 from connector.web.app import create_app
 from tests.flows import fuzzing
-from tests.flows.browser import Browser, add_user, text_of
+from tests.flows.browser import Browser, add_user, entries, text_of
 from tests.flows.conftest import LOGIN, START, UNMAPPED, World
-from tests.flows.scripting import HOST, NOBODY, PREFIX, Desk, Script, add_token, entries
+from tests.flows.scripting import HOST, NOBODY, PREFIX, Desk, Script, add_token
 
 pytestmark = pytest.mark.alternate_databases
 

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from tests.flows.browser import entries
 from tests.flows.conftest import World
-from tests.flows.scripting import NOBODY, PREFIX, Desk, entries
+from tests.flows.scripting import NOBODY, PREFIX, Desk
 
 pytestmark = pytest.mark.alternate_databases
 

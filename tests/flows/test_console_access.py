@@ -13,11 +13,11 @@ from sqlalchemy import select, update
 
 from connector import access, throttle
 from connector.access import ADMIN, OPERATOR, ROLES, VIEWER
-from connector.models import AuditEntry, Base, User
+from connector.models import Base, User
 from connector.services import Services
 from connector.web.app import create_app
 from connector.web.console.routes import ROUTES
-from tests.flows.browser import PASSWORD, Browser, add_user, address, text_of
+from tests.flows.browser import PASSWORD, Browser, add_user, address, entries, text_of
 from tests.flows.conftest import LOGIN, World
 
 pytestmark = pytest.mark.alternate_databases
@@ -31,11 +31,6 @@ def people(world: World) -> World:
     for role in ROLES:
         add_user(world.services, f"the-{role}", role)
     return world
-
-
-def entries(services: Services, action: str) -> list[AuditEntry]:
-    with services.reading() as db:
-        return list(db.scalars(select(AuditEntry).where(AuditEntry.action == action).order_by(AuditEntry.id)))
 
 
 def console_of(app: Flask) -> Flask:

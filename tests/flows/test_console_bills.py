@@ -12,15 +12,13 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from sqlalchemy import select
 
 from connector import audit
 from connector.access import ADMIN, OPERATOR, VIEWER
 from connector.bills import closing, listing
 from connector.cli import main
-from connector.models import AuditEntry
 from connector.services import Services
-from tests.flows.browser import Browser, add_user, text_of
+from tests.flows.browser import Browser, add_user, entries, text_of
 from tests.flows.conftest import CALLS_PRICE, World
 
 pytestmark = pytest.mark.alternate_databases
@@ -43,11 +41,6 @@ def people(world: World) -> World:
 def draft(world: World) -> str:
     [invoice] = world.chargebee.pending_invoices("sub-1")
     return str(invoice["id"])
-
-
-def entries(services: Services, action: str) -> list[AuditEntry]:
-    with services.reading() as db:
-        return list(db.scalars(select(AuditEntry).where(AuditEntry.action == action).order_by(AuditEntry.id)))
 
 
 def command(world: World, monkeypatch: pytest.MonkeyPatch, *words: str) -> Any:

@@ -10,22 +10,17 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import update
 
 from connector import clock, pauses
 from connector.models import AuditEntry, InboxEvent, Mapping, Sync
 from connector.services import Services
-from tests.flows.browser import Browser, address, text_of
+from tests.flows.browser import Browser, address, entries, text_of
 from tests.flows.conftest import CALLS_PRICE, UNMAPPED, World
 
 pytestmark = pytest.mark.alternate_databases
 
 CANARY = "<script>alert('canary')</script>"
-
-
-def entries(services: Services, action: str) -> list[AuditEntry]:
-    with services.reading() as db:
-        return list(db.scalars(select(AuditEntry).where(AuditEntry.action == action).order_by(AuditEntry.id)))
 
 
 def deliver(world: World, event_id: str, event_type: str = "coupon_created", **content: Any) -> int:

@@ -24,7 +24,7 @@ from connector.services import Services
 from connector.web.app import create_app
 from connector.web.console.app import HEADERS
 from tests.flows import openid_provider
-from tests.flows.browser import PASSWORD, Browser, add_user, text_of
+from tests.flows.browser import PASSWORD, Browser, add_user, entries, text_of
 from tests.flows.openid_provider import CLIENT, KEYS, SECRET, Provider
 
 pytestmark = pytest.mark.alternate_databases
@@ -78,8 +78,7 @@ class House:
         return [(one.name, one.role, one.enabled, one.subject) for one in self.listed()]
 
     def entries(self, action: str) -> list[AuditEntry]:
-        with self.services.reading() as db:
-            return list(db.scalars(select(AuditEntry).where(AuditEntry.action == action).order_by(AuditEntry.id)))
+        return entries(self.services, action)
 
 
 @dataclass
