@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import select
 
 from connector import audit, leases
-from connector.balances.changes import price_of
+from connector.balances.in_m3ter import price_of
 from connector.clients.m3ter_balance_objects import BillJob, Charge, OrganizationConfig
 from connector.clients.m3ter_balances import MAX_JOB_ACCOUNTS
 from connector.clients.m3ter_objects import Bill

@@ -7,10 +7,10 @@ from typing import Any
 
 from connector import money
 from connector.balances import drift, held, requests
-from connector.balances.changes import price_of
 from connector.balances.drafts import CHARGE, CHARGE_SCHEDULE, TRANSACTION, TRANSACTION_SCHEDULE
 from connector.balances.drift import Finding, There
 from connector.balances.held import Standing
+from connector.balances.in_m3ter import price_of
 from connector.balances.making import reference_in
 from connector.balances.requests import DONE, PAYS, WITHDRAWN
 from connector.clients.m3ter_balance_objects import (

@@ -7,6 +7,7 @@ import click
 from connector import money
 from connector.balances import changes, drafts, drift, overview, typed
 from connector.balances.drafts import BALANCE
+from connector.balances.in_m3ter import price_of
 from connector.balances.overview import Overview
 from connector.balances.requests import TITLES
 from connector.cli.balances.desk import (
@@ -149,7 +150,7 @@ def _transaction(desk: Desk, one: overview.Booked, currency: str) -> list[Any]:
     if request is not None and request.paid_by:
         paid = request.paid_by
         if one.charge is not None:
-            worth = money.shown(changes.price_of(one.charge), one.charge.currency)
+            worth = money.shown(price_of(one.charge), one.charge.currency)
             paid = f"charge of {worth}" + (f", bill {one.charge.bill_id}" if one.charge.bill_id else ", not billed yet")
     return [desk.shown(row.applied), money.shown(row.amount, currency), one.maker, row.description, asked, paid]
 
@@ -158,7 +159,7 @@ def _charge(desk: Desk, one: Any, request: Any) -> list[Any]:
     maker = f"{request.made_by}, request {request.id}" if request else None
     maker = maker or (f"schedule {one.schedule_id}" if one.schedule_id else "others")
     period = f"{desk.shown(one.start)} to {desk.shown(one.end)}"
-    worth = money.shown(changes.price_of(one), one.currency)
+    worth = money.shown(price_of(one), one.currency)
     return [one.bill_date, worth, one.code, period, one.bill_id or "not billed yet", maker]
 
 

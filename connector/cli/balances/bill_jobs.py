@@ -7,8 +7,9 @@ from typing import Any
 import click
 
 from connector import audit, money
-from connector.balances import bill_jobs, changes
+from connector.balances import bill_jobs
 from connector.balances.bill_jobs import Plan, Result, Started
+from connector.balances.in_m3ter import price_of
 from connector.cli.balances.desk import Desk, confirm, day, dry_run_option, limit_option, yes_option
 from connector.cli.common import connection_option, output, table
 from connector.clients.m3ter_balance_objects import BillJob
@@ -145,7 +146,7 @@ def _results_text(desk: Desk, results: Sequence[Result]) -> list[Any]:
             title = f"{name}: bill {bill.id}, {bill.status}{locked}, {_total(bill)}"
             text.append(table(title, ["line", "description", "in its currency", "on the bill"], rows))
         for charge in result.unbilled:
-            price = money.shown(changes.price_of(charge), charge.currency)
+            price = money.shown(price_of(charge), charge.currency)
             text.append(f"{name}: charge {charge.code} of {price} is on NO bill.")
         if result.bills and result.causes:
             text.append(f"  Likely: {'; or '.join(result.causes)}.")

@@ -8,6 +8,7 @@ import click
 from connector.balances import asking, changes, drafts, lookup, overview, typed
 from connector.balances.asking import ANY_ID
 from connector.balances.drafts import CHARGE, UUID, Draft
+from connector.balances.in_m3ter import price_of
 from connector.cli.balances.desk import (
     Desk,
     amount,
@@ -74,7 +75,7 @@ def list_charges(balance: str | None, account: str | None, bill_date: str | None
 
 def _row(desk: Desk, one: Charge) -> list[Any]:
     period = f"{desk.shown(one.start)} to {desk.shown(one.end)}"
-    price = price_shown(changes.price_of(one), one.currency)
+    price = price_shown(price_of(one), one.currency)
     return [one.code, price, one.bill_date, period, one.bill_id or "not billed yet", one.schedule_id, one.id]
 
 
@@ -88,7 +89,7 @@ def show_charge(charge: str, balance: str | None, account: str | None, connectio
     desk = Desk.at(connection)
     one = _find(desk, charge, balance, account)
     document = overview.charge_as_json(one)
-    price = price_shown(changes.price_of(one), one.currency)
+    price = price_shown(price_of(one), one.currency)
     if one.units is not None and one.unit_price is not None:
         price += f" ({format(one.units, 'f')} at {price_shown(one.unit_price, one.currency)})"
     facts = [

@@ -12,6 +12,8 @@ from connector import audit, money
 from connector.balances import asking, changes, lookup, requests, typed
 from connector.balances.changes import Change
 from connector.balances.drafts import BALANCE, Draft
+from connector.balances.in_m3ter import Standing
+from connector.balances.objections import DELETE, OBJECTIONS
 from connector.balances.requests import DONE, TITLES, WITHDRAWN, Asked
 from connector.cli import common
 from connector.cli.common import Command, show, table
@@ -120,7 +122,7 @@ def day(text: str | None, what: str) -> date | None:
 def despite_option(kind: str) -> Callable[[Command], Command]:
     """Adds `--despite`: what the person knows of and wants it done all the same."""
     return click.option(
-        "--despite", multiple=True, type=click.Choice(changes.OBJECTIONS[kind]),
+        "--despite", multiple=True, type=click.Choice(OBJECTIONS[kind]),
         help="Do it although this speaks against it; the refusal says which. May be given several times.",
     )  # fmt: skip
 
@@ -210,7 +212,7 @@ def change(
     changes.must_be_meant(planned, despite)
     confirm(yes, _change_text(planned), f"{planned.action.capitalize()} it?")
     changes.apply(desk.services, desk.connection, planned, who=audit.actor(), reason=reason, despite=despite)
-    done = "deleted" if planned.action == changes.DELETE else "changed"
+    done = "deleted" if planned.action == DELETE else "changed"
     return document | {"changed": True}, [f"{_begun(planned.title)} is {done}.", *planned.remarks]
 
 
@@ -233,7 +235,7 @@ def _cell(value: Any) -> Any:
 
 
 def delete(
-    desk: Desk, kind: str, named: str, find: Callable[[], changes.Standing], *,
+    desk: Desk, kind: str, named: str, find: Callable[[], Standing], *,
     dry_run: bool, yes: bool, despite: Sequence[str], reason: str,
 ) -> Any:  # fmt: skip
     """Delete what `find` finds; what was made here and is gone already is only noted."""
@@ -242,7 +244,7 @@ def delete(
     except NotFound as gone:
         if not dry_run and changes.note_gone(desk.services, desk.connection, kind, named, who=audit.actor()):
             text = f"m3ter no longer has the {TITLES[kind]} {named}: nothing was left to delete."
-            return {"action": changes.DELETE, "kind": kind, "id": named, "changed": False, "dry_run": dry_run}, text
+            return {"action": DELETE, "kind": kind, "id": named, "changed": False, "dry_run": dry_run}, text
         raise BadInput(f"m3ter has no {TITLES[kind]} {named}: nothing was changed") from gone
     planned = changes.deletion(desk.services, desk.connection, kind, standing)
     return change(desk, planned, dry_run=dry_run, yes=yes, despite=despite, reason=reason)

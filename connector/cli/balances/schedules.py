@@ -6,8 +6,9 @@ from typing import Any
 
 import click
 
-from connector.balances import changes, previews
+from connector.balances import previews
 from connector.balances.drafts import FREQUENCIES
+from connector.balances.in_m3ter import price_of
 from connector.balances.previews import Previewed
 from connector.cli.balances.desk import Desk, price_shown, stacked
 from connector.cli.common import table
@@ -66,7 +67,7 @@ def charge_schedule_rows(desk: Desk, schedules: Sequence[ChargeSchedule]) -> tup
     """Columns and rows of charge schedules."""
     columns = ["code", "charge at a time", "rhythm", "billed", "from", "until", "next run", "last run", "id"]
     return columns, [
-        [one.code, price_shown(changes.price_of(one), one.currency), rhythm(one.frequency, one.frequency_interval),
+        [one.code, price_shown(price_of(one), one.currency), rhythm(one.frequency, one.frequency_interval),
          "in advance" if one.in_advance else "in arrears", desk.shown(one.start), desk.shown(one.end),
          desk.shown(one.next_run) or "none", desk.shown(one.previous_run), one.id]
         for one in schedules

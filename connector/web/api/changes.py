@@ -15,8 +15,10 @@ from uuid import UUID
 from pydantic import Field
 
 from connector.balances import changes, requests
-from connector.balances.changes import OBJECTIONS, Change, Standing
+from connector.balances.changes import Change
 from connector.balances.drafts import BALANCE, CHARGE, CHARGE_SCHEDULE, MAX_INTERVAL, TRANSACTION_SCHEDULE
+from connector.balances.in_m3ter import Standing
+from connector.balances.objections import OBJECTIONS
 from connector.clients.m3ter_balances import BalanceBilling
 from connector.errors import BadInput, NotFound, Parked
 from connector.web.api import problems

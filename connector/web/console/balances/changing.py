@@ -11,9 +11,10 @@ from uuid import UUID
 from flask import abort, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from connector.balances import changes, requests
-from connector.balances.changes import Change, Standing
+from connector.balances import changes, in_m3ter, requests
+from connector.balances.changes import Change
 from connector.balances.drafts import BALANCE, CHARGE, CHARGE_SCHEDULE, TRANSACTION_SCHEDULE
+from connector.balances.in_m3ter import Standing
 from connector.balances.requests import TITLES
 from connector.clients.m3ter_balance_objects import Charge
 from connector.errors import BadInput, ConnectorError, NotFound, Parked, Uncertain
@@ -148,9 +149,9 @@ class Form:
     def _form(
         self, desk: Desk, standing: Standing, filled: Filled, fault: str | None = None
     ) -> ResponseReturnValue:  # fmt: skip
-        title = changes.title(self.thing.kind, standing)
+        named = in_m3ter.title(self.thing.kind, standing)
         page = render_template(
-            "balances/form.html", title=f"{TITLE[self.action]} {title}", about=ABOUT[self.action], desk=desk,
+            "balances/form.html", title=f"{TITLE[self.action]} {named}", about=ABOUT[self.action], desk=desk,
             fields=self.fields, filled=filled, options=_options(desk, standing), fault=fault,
             action=self._address(desk, standing.id),
             hidden={"drawn_at": desk.at.isoformat(), "version": str(standing.version)}, back=_back(desk, standing),

@@ -6,8 +6,9 @@ from uuid import UUID
 from flask import abort, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from connector.balances import bill_jobs, changes, lookup
+from connector.balances import bill_jobs, lookup
 from connector.balances.bill_jobs import Plan, Result
+from connector.balances.in_m3ter import price_of
 from connector.errors import BadInput, NotFound, Retryable, Uncertain, Waiting
 from connector.web.console.balances import desk as desks
 from connector.web.console.balances.desk import Desk
@@ -122,5 +123,5 @@ def show(name: str, job_id: UUID) -> ResponseReturnValue:
         results = bill_jobs.results(services(), name, job.account_ids, job.bill_date)
     return render_template(
         "balances/bill_job.html", desk=desk, job=job, results=results, customers=desk.customers(list(job.account_ids)),
-        price_of=changes.price_of, pending=bill_jobs.PENDING,
+        price_of=price_of, pending=bill_jobs.PENDING,
     )  # fmt: skip

@@ -11,8 +11,9 @@ from flask.typing import ResponseReturnValue
 from markupsafe import Markup
 from sqlalchemy import func, select
 
-from connector.balances import changes, drawing, drift, held, lookup, overview, requests, showing, top_ups, watches
+from connector.balances import drawing, drift, held, lookup, overview, requests, showing, top_ups, watches
 from connector.balances.drift import Finding
+from connector.balances.in_m3ter import price_of
 from connector.balances.picture import Picture
 from connector.clients.m3ter_balance_objects import Balance, Charge
 from connector.errors import BadInput, ConnectorError
@@ -68,7 +69,7 @@ def index() -> ResponseReturnValue:
         connections=connections,
         fault=fault,
         more=max(0, len(found) - MANY),
-        price_of=changes.price_of,
+        price_of=price_of,
     )  # fmt: skip
 
 
@@ -130,7 +131,7 @@ def show(name: str, balance_id: UUID) -> ResponseReturnValue:
         syncs=syncs,
         customer=desk.customers([desk.on.account_id]).get(desk.on.account_id),
         titles=requests.TITLES,
-        price_of=changes.price_of,
+        price_of=price_of,
         rhythm=rhythm,
         coming=_coming(picture, desk) if picture else [],
         history=url_for("balance_requests", name=name, balance=desk.on.id),
