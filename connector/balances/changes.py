@@ -5,7 +5,7 @@ twice changes nothing the second time. What a schedule has made already is never
 """
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -13,10 +13,11 @@ from connector import audit, money
 from connector.balances import asking, drafts, requests
 from connector.balances.drafts import BALANCE, CHARGE, CHARGE_SCHEDULE, TRANSACTION_SCHEDULE, Draft, located
 from connector.balances.in_m3ter import Standing, title
-from connector.balances.objections import DELETE, UPDATE, Against, Objection
+from connector.balances.objections import DELETE, HALF_OF_TOP_UP, UPDATE, Against, Objection
+from connector.balances.requests import WITHDRAWN
 from connector.clients.m3ter_balance_objects import Balance, Charge, ChargeSchedule, TransactionSchedule
 from connector.clients.m3ter_balances import BalanceBilling
-from connector.errors import ConnectorError, Parked, Uncertain
+from connector.errors import BadInput, ConnectorError, NotFound, Parked, Uncertain
 from connector.services import Services
 
 # A code is what things are found again by, so it stays; the draft that checks a change needs one all the same.
@@ -31,7 +32,8 @@ class Change:
     """What would be done to one thing in m3ter.
 
     `fields` are what an update sends, by m3ter's names (None removes one), and `before` the same as they are; both are
-    empty where nothing would change. `remarks` say what stays as it is and what is to be done next.
+    empty where nothing would change. `remarks` say what stays as it is and what is to be done next. `other` is what is done
+    with it to the other half of its top-up.
     """
 
     action: str
@@ -44,11 +46,22 @@ class Change:
     objections: tuple[Objection, ...]
     remarks: tuple[str, ...]
     draft: Draft | None = None
+    other: "Change | None" = None
 
     @property
     def is_needed(self) -> bool:
         """Whether anything would be different afterwards."""
+        return self.changes_itself or (self.other is not None and self.other.is_needed)
+
+    @property
+    def changes_itself(self) -> bool:
+        """Whether anything of the thing itself would be different, whatever happens to its other half."""
         return self.action == DELETE or bool(self.fields)
+
+    @property
+    def parts(self) -> "tuple[Change, ...]":
+        """Itself, and what is done with it."""
+        return (self,) if self.other is None else (self, self.other)
 
 
 @dataclass(frozen=True)
@@ -170,9 +183,45 @@ def update(
     )  # fmt: skip
 
 
-def end(services: Services, connection: str, kind: str, standing: Standing, at: datetime) -> Change:
-    """What ending it at that moment would do; nothing where it ends by then already."""
-    return update(services, connection, kind, standing, {"end": at} if standing.end > at else {})
+def end(
+    services: Services, connection: str, kind: str, standing: Standing, at: datetime, *, both: bool = False
+) -> Change:
+    """What ending a schedule at that moment would do; nothing where it ends by then already.
+
+    With `both` the other half of its top-up ends with it; raises BadInput where there is none that could.
+    """
+    change = update(services, connection, kind, standing, {"end": at} if standing.end > at else {})
+    if not both:
+        return change
+    other_kind, other = _other_schedule(services, connection, kind, standing, _balance_id(change))
+    with_it = update(services, connection, other_kind, other, {"end": at} if other.end > at else {})
+    return replace(_without_half(change), other=_without_half(with_it))
+
+
+def _without_half(change: Change) -> Change:
+    return replace(change, objections=tuple(one for one in change.objections if one.code != HALF_OF_TOP_UP))
+
+
+def _other_schedule(
+    services: Services, connection: str, kind: str, standing: Standing, balance_id: str
+) -> tuple[str, Standing]:
+    named, m3ter = title(kind, standing), services.connection(connection).m3ter.balance_billing
+    with services.reading() as db:
+        request = requests.made_as(db, connection, kind, standing.id)
+        other = requests.partner(db, request) if request is not None else None
+    if other is None:
+        raise BadInput(f"{named} is half of no top-up that was asked for here: end it by itself")
+    told = requests.described(other)
+    if other.status == WITHDRAWN:
+        raise BadInput(f"the other half of {named}, {told}, was taken back: end this one by itself")
+    if other.m3ter_id is None:
+        raise BadInput(f"the other half of {named}, {told}, is {other.status}, not made yet: withdraw it first")
+    try:
+        if other.kind == CHARGE_SCHEDULE:
+            return other.kind, m3ter.get_charge_schedule(balance_id, other.m3ter_id)
+        return other.kind, m3ter.get_transaction_schedule(balance_id, other.m3ter_id)
+    except NotFound:
+        raise BadInput(f"m3ter no longer has the other half of {named}, {told}: end this one by itself") from None
 
 
 def deletion(services: Services, connection: str, kind: str, standing: Standing) -> Change:
@@ -190,7 +239,23 @@ def apply(
 ) -> None:  # fmt: skip
     """Make the change, and keep who made it; raises Parked for what speaks against it and is not named in `despite`."""
     must_be_meant(change, despite)
-    if not change.is_needed:
+    _apply(services, connection, change, who, despite, reason)
+    if change.other is None:
+        return
+    try:
+        _apply(services, connection, change.other, who, despite, reason)
+    except Uncertain:
+        raise
+    except ConnectorError as failed:
+        raise ConnectorError(
+            f"{failed}; {change.title} has ended, {change.other.title} has not: do the same again, which ends only that"
+        ) from failed
+
+
+def _apply(
+    services: Services, connection: str, change: Change, who: str, despite: Collection[str], reason: str | None
+) -> None:
+    if not change.changes_itself:
         return
     how, m3ter = KINDS[change.kind], services.connection(connection).m3ter.balance_billing
     told = {"fields": _readable(change.fields), "before": _readable(change.before), "despite": sorted(despite)}
@@ -296,7 +361,14 @@ def _keep(services: Services, connection: str, change: Change) -> None:
 
 
 def as_json(change: Change) -> dict[str, Any]:
-    """The change as the command line and scripts see it; the keys are stable, amounts are texts in major units."""
+    """The change as the command line and scripts see it; the keys are stable, amounts are texts in major units.
+
+    `other_half` is the same of what is done with it, or None.
+    """
+    return _alone_as_json(change) | {"other_half": _alone_as_json(change.other) if change.other else None}
+
+
+def _alone_as_json(change: Change) -> dict[str, Any]:
     return {
         "action": change.action,
         "kind": change.kind,

@@ -18,6 +18,8 @@ UPDATE, DELETE = "update", "delete"
 ON_A_BILL, HALF_OF_TOP_UP = "on_a_bill", "half_of_top_up"
 HOLDS_CREDIT, EXPIRES_CREDIT = "holds_credit", "expires_credit"
 HAS_SCHEDULES, HAS_CHARGES = "has_schedules", "has_unbilled_charges"
+SCHEDULES = (TRANSACTION_SCHEDULE, CHARGE_SCHEDULE)
+BOTH = ", though both can be ended as one"
 # What may speak against a change, by what would be changed; who knows that names it.
 OBJECTIONS = {
     BALANCE: (HOLDS_CREDIT, EXPIRES_CREDIT, HAS_SCHEDULES, HAS_CHARGES),
@@ -105,7 +107,7 @@ class Against:
             Objection(
                 HALF_OF_TOP_UP,
                 f"it is half of top-up {other.reference}: {requests.described(other)} is the other half ({other.status}) "
-                "and does not change with it",
+                f"and does not change with it{BOTH if self._kind in SCHEDULES else ''}",
             )
         ]
 

@@ -226,6 +226,15 @@ def test_top_up_that_recurs_is_a_pair_and_each_half_is_changed_ended_and_deleted
     credit, fee = script.get(f"{desk.here}/schedules")["schedules"]
     halves = {"transaction": (credit, m3ter.transaction_schedules), "charge": (fee, m3ter.charge_schedules)}
     assert [one["code"] for one in (credit, fee)] == ["sub-7"] * 2
+    first = f"{desk.here}/charge-schedules/{fee['id']}/end"
+    both = {"at": "2026-04-15T00:00:00Z", "both": True}
+    seen = script.post(first, 409, **both)["preview"]
+    assert (seen["objections"], seen["other_half"]["id"]) == ([], credit["id"])
+    ended = script.post(first, **both, seen=seen["seen"])
+    assert (ended["changed"], ended["change"]["other_half"]["fields"]) == (True, {"endDate": "2026-04-15T00:00:00Z"})
+    assert not script.post(first, **both)["changed"]
+    for _, there in halves.values():
+        assert "2026-04-15" in json.dumps(list(there.values()), default=str)
     known = {"despite": ["half_of_top_up"]}
     for kind, (schedule, there) in halves.items():
         one = f"{desk.here}/{kind}-schedules/{schedule['id']}"

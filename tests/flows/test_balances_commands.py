@@ -321,6 +321,103 @@ def test_both_schedules_run_as_their_previews_said(world: World, connector: Comm
     assert {one["maker"] for one in shown["transactions"]} == {"SCHEDULER monthly"}
 
 
+def ends(world: World) -> list[str]:
+    """When the schedules of credits and of charges end, as days."""
+    return [
+        *(row["endDate"][:10] for row in world.m3ter.transaction_schedules.values()),
+        *(row["servicePeriodEndDate"][:10] for row in world.m3ter.charge_schedules.values()),
+    ]
+
+
+@pytest.mark.parametrize(("kind", "other"), [("transaction", "charge"), ("charge", "transaction")])
+def test_both_halves_of_a_scheduled_top_up_end_as_one(
+    world: World, connector: Command, balance: str, kind: str, other: str
+) -> None:
+    connector(*scheduled("--yes"))
+    words = (f"{kind}-schedules", "end", "monthly", "--balance", balance, "--at", "2026-03-01", "--yes")
+    refused = connector(*words)
+    assert "both can be ended as one" in refused.stderr
+    shown = document(connector(*words, "--both", "--dry-run", "--json"))
+    assert (shown["kind"], shown["other_half"]["kind"]) == (f"{kind}_schedule", f"{other}_schedule")
+    assert (shown["objections"], shown["other_half"]["objections"], shown["exit_status"]) == ([], [], 0)
+    assert ends(world) == ["2026-04-15"] * 2
+    done = connector(*words, "--both")
+    assert (done.exit_code, done.stdout.count(" is changed.")) == (0, 2)
+    assert ends(world) == ["2026-03-01"] * 2
+    world.forget_calls()
+    again = connector(*words, "--both")
+    assert (again.exit_code, again.stdout.count("is so already: nothing was changed")) == (0, 2)
+    assert writes(world) == []
+    world.box.advance(to=datetime(2026, 5, 1, tzinfo=UTC))
+    assert len(world.m3ter.transactions) == len(world.m3ter.charges) == 2
+    with world.services.reading() as db:
+        noted = {row.action for row in db.scalars(select(AuditEntry)) if row.detail.get("outcome") == "done"}
+    assert {"balances update transaction_schedule", "balances update charge_schedule"} <= noted
+
+
+@pytest.mark.parametrize("fault", ["status", "cut"])
+def test_where_only_one_half_has_ended_that_is_said_and_the_same_again_ends_the_other(
+    world: World, connector: Command, balance: str, fault: str
+) -> None:
+    connector(*scheduled("--yes"))
+    words = ("transaction-schedules", "end", "monthly", "--balance", balance, "--at", "2026-03-01", "--both", "--yes")
+    world.box.faults.order("m3ter", "update_charge_schedule", fault, **({"status": 400} if fault == "status" else {}))
+    failed = connector(*words)
+    assert failed.exit_code == 1
+    assert "do the same again" in failed.stderr
+    assert ends(world)[0] == "2026-03-01"
+    if fault == "status":
+        assert "has ended, charge schedule monthly of 80.00 EUR at a time has not" in failed.stderr
+        assert ends(world)[1] == "2026-04-15"
+    done = connector(*words)
+    assert done.exit_code == 0
+    assert ends(world) == ["2026-03-01"] * 2
+
+
+def test_what_has_no_other_half_that_could_end_with_it_is_left_as_it_is(
+    world: World, connector: Command, balance: str
+) -> None:
+    words = ("transaction-schedules", "create", balance, "--code", "gift", "--amount", "5", "--description", "Gift")
+    assert connector(*words, *SPAN, "--yes").exit_code == 0
+    connector(*scheduled("--yes"))
+
+    def refused(code: str) -> str:
+        end = ("transaction-schedules", "end", code, "--balance", balance, "--at", "2026-03-01", "--both", "--yes")
+        world.forget_calls()
+        result = connector(*end)
+        assert (result.exit_code, writes(world)) == (1, [])
+        return result.stderr
+
+    assert "gift of 5 at a time is half of no top-up that was asked for here" in refused("gift")
+    gone = dict(world.m3ter.charge_schedules)
+    world.m3ter.charge_schedules.clear()
+    assert "m3ter no longer has the other half of transaction schedule monthly" in refused("monthly")
+    world.m3ter.charge_schedules.update(gone)
+    drop = (
+        "charge-schedules",
+        "delete",
+        "monthly",
+        "--balance",
+        balance,
+        "--reason",
+        "x",
+        "--despite",
+        "half_of_top_up",
+    )
+    assert connector(*drop, "--yes").exit_code == 0
+    assert "was taken back: end this one by itself" in refused("monthly")
+
+
+def test_half_of_what_is_not_made_yet_does_not_end_with_it(world: World, connector: Command, balance: str) -> None:
+    world.box.faults.order("m3ter", "create_transaction_schedule", "status", count=5, status=400)
+    connector(*scheduled("--yes"))
+    end = ("charge-schedules", "end", "monthly", "--balance", balance, "--at", "2026-03-01", "--both", "--yes")
+    refused = connector(*end)
+    assert refused.exit_code == 1
+    assert "not made yet: withdraw it first" in refused.stderr
+    assert [row["servicePeriodEndDate"][:10] for row in world.m3ter.charge_schedules.values()] == ["2026-04-15"]
+
+
 def test_days_begin_in_the_organizations_zone(
     world: World, connector: Command, balance: str, make_services: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

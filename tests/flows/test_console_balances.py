@@ -487,6 +487,43 @@ def test_schedule_ends_on_a_day_or_now(desk: Desk, kind: str) -> None:
     assert "2026-06-01T00:00:00Z" in (schedule.get("endDate"), schedule.get("servicePeriodEndDate"))
 
 
+def test_both_schedules_of_a_top_up_end_on_one_page(desk: Desk) -> None:
+    desk.ask(
+        f"{desk.here}/top-up", credit="100", price="80", currency="USD", type=desk.type, frequency="MONTHLY", every="1",
+        end="2026-12-01", reference="monthly",
+    )  # fmt: skip
+    desk.world.work()
+    m3ter = desk.world.m3ter
+    [credit], [fee] = m3ter.transaction_schedules.values(), m3ter.charge_schedules.values()
+    path = f"{desk.here}/transaction-schedules/{credit['id']}/end"
+    alone = desk.fill(path, at="2026-06-01")
+    assert "both can be ended as one" in text_of(alone)
+    page = desk.fill(path, at="2026-06-01", both="yes")
+    said = text_of(page)
+    assert said.count("2026-06-01T00:00:00Z") == 2
+    assert "This speaks against it" not in said
+    assert "End both" in said
+    desk.world.forget_calls()
+    assert desk.confirm(page, path).status_code == 303
+    assert sorted(desk.writes()) == ["update_charge_schedule", "update_transaction_schedule"]
+    assert (credit["endDate"], fee["servicePeriodEndDate"]) == ("2026-06-01T00:00:00Z",) * 2
+    told = text_of(desk.browser.get(desk.here))
+    assert "Transaction schedule monthly of 100 at a time is ended." in told
+    assert "Charge schedule monthly of 80.00 USD at a time is ended." in told
+    assert "is so already" in text_of(
+        desk.browser.get(desk.fill(path, at="2026-06-01", both="yes").headers["Location"].removeprefix("/console"))
+    )
+
+
+def test_schedule_that_is_half_of_no_top_up_does_not_end_with_another(desk: Desk) -> None:
+    path = f"{made(desk)['credits']}/end"
+    page = desk.fill(path, at="2026-06-01", both="yes")
+    assert page.status_code == 422
+    assert "is half of no top-up that was asked for here" in text_of(page)
+    assert fields(page)["both"] == "yes"
+    assert desk.writes() == []
+
+
 @pytest.mark.parametrize("kind", ["charge", "credits", "fees"])
 def test_deletion_needs_a_reason_and_is_kept_with_it(desk: Desk, kind: str) -> None:
     path = f"{made(desk)[kind]}/delete"

@@ -205,18 +205,27 @@ def change(
     """Show a change, ask, and make it; its document and text."""
     document = changes.as_json(planned) | {"dry_run": dry_run}
     if not planned.is_needed:
-        return document | {"changed": False}, f"{_begun(planned.title)} is so already: nothing was changed."
+        is_so = "\n".join(f"{_begun(one.title)} is so already: nothing was changed." for one in planned.parts)
+        return document | {"changed": False}, is_so
     if dry_run:
         against = [one for one in planned.objections if one.code not in despite]
         return document | {"changed": False, "exit_status": 1 if against else 0}, _change_text(planned)
     changes.must_be_meant(planned, despite)
-    confirm(yes, _change_text(planned), f"{planned.action.capitalize()} it?")
+    confirm(yes, _change_text(planned), f"{planned.action.capitalize()} {'both' if planned.other else 'it'}?")
     changes.apply(desk.services, desk.connection, planned, who=audit.actor(), reason=reason, despite=despite)
     done = "deleted" if planned.action == DELETE else "changed"
-    return document | {"changed": True}, [f"{_begun(planned.title)} is {done}.", *planned.remarks]
+    became = {True: f"is {done}", False: "was so already"}
+    told = [
+        line for one in planned.parts for line in (f"{_begun(one.title)} {became[one.changes_itself]}.", *one.remarks)
+    ]
+    return document | {"changed": True}, told
 
 
 def _change_text(planned: Change) -> list[Any]:
+    return [line for one in planned.parts for line in _part_text(one)]
+
+
+def _part_text(planned: Change) -> list[Any]:
     text: list[Any] = [f"{planned.action.capitalize()} {planned.title} ({planned.id})"]
     if planned.fields:
         document = changes.as_json(planned)

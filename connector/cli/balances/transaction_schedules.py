@@ -195,20 +195,21 @@ def update_schedule(
 @balance_of_schedule
 @account_option
 @click.option("--at", metavar="DAY", help="The first moment at which it makes nothing more; now when left out.")
+@click.option("--both", is_flag=True, help="Where it is half of a top-up, end the other half with it.")
 @despite_option(TRANSACTION_SCHEDULE)
 @dry_run_option
 @yes_option
 @connection_option
 @output
 def end_schedule(
-    schedule: str, balance: str, account: str | None, at: str | None, despite: tuple[str, ...], dry_run: bool, yes: bool,
-    connection: str,
+    schedule: str, balance: str, account: str | None, at: str | None, both: bool, despite: tuple[str, ...], dry_run: bool,
+    yes: bool, connection: str,
 ) -> Any:  # fmt: skip
     """End SCHEDULE; the transactions that it has made stay as they are."""
     desk = Desk.at(connection)
     moment = desk.moment_or(at, "--at", desk.services.now().replace(microsecond=0))
     standing = lookup.transaction_schedule(desk.services, connection, schedule, desk.balance(balance, account))
-    planned = changes.end(desk.services, connection, TRANSACTION_SCHEDULE, standing, moment)
+    planned = changes.end(desk.services, connection, TRANSACTION_SCHEDULE, standing, moment, both=both)
     return change(desk, planned, dry_run=dry_run, yes=yes, despite=despite)
 
 

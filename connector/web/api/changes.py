@@ -42,8 +42,8 @@ class ObjectionShape(Shape):
     text: str
 
 
-class ChangeShape(Shape):
-    """What would be different: `fields` by m3ter's names, null for one that goes, and `before` the same as they are."""
+class OneChangeShape(Shape):
+    """What would be different of one thing: `fields` by m3ter's names, null for one that goes; `before` is what they are."""
 
     action: Literal["update", "delete"]
     kind: str
@@ -53,6 +53,12 @@ class ChangeShape(Shape):
     before: dict[str, Any]
     objections: list[ObjectionShape]
     remarks: list[str]
+
+
+class ChangeShape(OneChangeShape):
+    """What would be different, with what is done to the other half of its top-up."""
+
+    other_half: OneChangeShape | None
 
 
 class ChangePreview(ChangeShape):
@@ -87,6 +93,7 @@ class EndBody(ActBody):
     at: Moment | None = Field(
         None, description="The first moment at which it makes nothing more; now when left out, and needed with `seen`."
     )
+    both: bool = Field(False, description="Where it is half of a top-up, end the other half with it.")
 
 
 class BalanceUpdate(ActBody):
@@ -195,7 +202,9 @@ def ending(thing: Thing) -> Callable[..., Changed]:
             raise BadInput("say when it ends, as that was shown: give `at`")
         at: datetime = body.at or here.services.now().replace(microsecond=0)
         standing = _standing(here, connection, thing, address)
-        return _made(here, connection, changes.end(here.services, connection, thing.kind, standing, at), body)
+        return _made(
+            here, connection, changes.end(here.services, connection, thing.kind, standing, at, both=body.both), body
+        )
 
     return run
 

@@ -29,6 +29,8 @@ TITLE = {UPDATE: "Change", END: "End", DELETE: "Delete"}
 REASON = Field("reason", "Why", hint="Kept in the audit log with your name.", required=True)
 AT = Field("at", "Ends", "moment", "The first moment at which it makes nothing more; now when left out.")
 
+BOTH = Field("both", "End the other half with it", "flag", "Where it is half of a top-up.")
+
 
 @dataclass(frozen=True)
 class Thing:
@@ -59,7 +61,7 @@ class Form:
 
     @property
     def fields(self) -> tuple[Field, ...]:
-        return {UPDATE: self.thing.fields, END: (AT,), DELETE: (REASON,)}[self.action]
+        return {UPDATE: self.thing.fields, END: (AT, BOTH), DELETE: (REASON,)}[self.action]
 
     def show(self, name: str, thing_id: UUID, balance_id: UUID | None = None) -> ResponseReturnValue:
         """The form, filled in with what is; of a deletion what speaks against it."""
@@ -70,7 +72,7 @@ class Form:
         if self.action == DELETE:
             planned = changes.deletion(desk.services, name, self.thing.kind, standing)
             return self._confirm(desk, standing, Filled({"reason": ""}), planned)
-        texts = self._texts(desk, standing) if self.action == UPDATE else {"at": ""}
+        texts = self._texts(desk, standing) if self.action == UPDATE else {"at": "", "both": ""}
         return self._form(desk, standing, Filled(texts))
 
     def send(self, name: str, thing_id: UUID, balance_id: UUID | None = None) -> ResponseReturnValue:
@@ -111,7 +113,9 @@ class Form:
         except ConnectorError as refused:
             return self._confirm(desk, standing, filled, planned, fault=str(refused))
         done = {UPDATE: "changed", END: "ended", DELETE: "deleted"}[self.action]
-        flash(" ".join([f"{_begun(planned.title)} is {done}.", *planned.remarks]), "good")
+        became = {True: f"is {done}", False: "was so already"}
+        for one in planned.parts:
+            flash(" ".join([f"{_begun(one.title)} {became[one.changes_itself]}.", *one.remarks]), "good")
         return self._after(desk, standing, gone=self.action == DELETE)
 
     def _find(self, desk: Desk, thing_id: UUID) -> Standing | None:
@@ -129,7 +133,8 @@ class Form:
         if self.action == DELETE:
             return changes.deletion(services, connection, kind, standing)
         if self.action == END:
-            return changes.end(services, connection, kind, standing, filled.values["at"] or desk.at)
+            at, both = filled.values["at"] or desk.at, filled.values["both"]
+            return changes.end(services, connection, kind, standing, at, both=both)
         before = self._texts(desk, standing)
         wanted = {
             name: value or None if isinstance(value, tuple) else value
@@ -163,12 +168,12 @@ class Form:
         self, desk: Desk, standing: Standing, filled: Filled, planned: Change, *, changed: bool = False,
         fault: str | None = None,
     ) -> ResponseReturnValue:  # fmt: skip
-        document = changes.as_json(planned)
+        yes = f"{TITLE[self.action]} {'both' if planned.other else 'it'}"
         page = render_template(
             "balances/confirm_change.html", title=f"{TITLE[self.action]} {planned.title}?", planned=planned, desk=desk,
-            rows=[(name, document["before"][name], value) for name, value in document["fields"].items()],
+            parts=[(one, _rows(one)) for one in planned.parts],
             filled=filled, fields=self.fields if self.action == DELETE else (), changed=changed, fault=fault,
-            ticked=request.form.getlist("despite"), action=self._address(desk, standing.id), yes=TITLE[self.action],
+            ticked=request.form.getlist("despite"), action=self._address(desk, standing.id), yes=yes,
             tone="danger" if self.action == DELETE else "primary",
             hidden={
                 **({} if self.action == DELETE else filled.texts), "drawn_at": desk.at.isoformat(),
@@ -224,6 +229,12 @@ def _options(desk: Desk, standing: Standing) -> Options:
 def _as_browsers_send(text: str) -> str:
     """What comes back of a field that nobody touched: what m3ter has around a text, or breaks it with, is no change."""
     return text.replace("\r", "").replace("\n", "").strip()
+
+
+def _rows(planned: Change) -> list[tuple[str, Any, Any]]:
+    """Each field that would be different, as it is and as it would be."""
+    document = changes.as_json(planned)
+    return [(name, document["before"][name], value) for name, value in document["fields"].items()]
 
 
 def _seen(planned: Change) -> str:
