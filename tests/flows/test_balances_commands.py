@@ -355,6 +355,16 @@ def test_both_halves_of_a_scheduled_top_up_end_as_one(
     assert {"balances update transaction_schedule", "balances update charge_schedule"} <= noted
 
 
+def test_half_that_ends_earlier_is_not_made_to_end_later(world: World, connector: Command, balance: str) -> None:
+    connector(*scheduled("--yes"))
+    alone = ("charge-schedules", "end", "monthly", "--balance", balance, "--despite", "half_of_top_up", "--yes")
+    assert connector(*alone, "--at", "2026-02-01").exit_code == 0
+    both = ("transaction-schedules", "end", "monthly", "--balance", balance, "--at", "2026-03-01", "--both", "--yes")
+    ended = connector(*both)
+    assert "Charge schedule monthly of 80.00 EUR at a time was so already." in ended.stdout
+    assert ends(world) == ["2026-03-01", "2026-02-01"]
+
+
 @pytest.mark.parametrize("fault", ["status", "cut"])
 def test_where_only_one_half_has_ended_that_is_said_and_the_same_again_ends_the_other(
     world: World, connector: Command, balance: str, fault: str
