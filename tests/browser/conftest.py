@@ -4,14 +4,16 @@ import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from playwright.sync_api import Browser as Chromium
 from playwright.sync_api import ConsoleMessage, Error, Page, ViewportSize, sync_playwright
 from werkzeug.serving import WSGIRequestHandler, make_server
+from werkzeug.wsgi import ClosingIterator
 
 from connector.sandbox import Sandbox, serve
 from connector.services import Services
@@ -20,6 +22,9 @@ from connector.web.console import forms
 from tests.browser.seed import PAGE_ROWS, PEOPLE, Furnished, furnish
 from tests.flows.browser import PASSWORD, add_user
 from tests.flows.conftest import START, World, box, edge, make_services, world
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 __all__ = ["box", "make_services", "world"]
 
@@ -203,8 +208,19 @@ def visitor(chromium: Chromium, world: World) -> Iterator[Open]:
     assert [complaint for one in opened for complaint in one.complaints] == []
 
 
+def _whole(app: "WSGIApplication") -> "WSGIApplication":
+    """The application with each answer read to its end before it is sent: where a browser goes away in the middle of one,
+    this server leaves the file open that it was reading."""
+
+    def application(environ: "WSGIEnvironment", start_response: "StartResponse") -> list[bytes]:
+        with closing(ClosingIterator(app(environ, start_response))) as answer:
+            return [b"".join(answer)]
+
+    return application
+
+
 def _serve(services: Services) -> tuple[Any, threading.Thread]:
-    server = make_server("127.0.0.1", 0, create_app(services), threaded=True, request_handler=Quiet)
+    server = make_server("127.0.0.1", 0, _whole(create_app(services)), threaded=True, request_handler=Quiet)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
     return server, thread
