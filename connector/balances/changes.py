@@ -207,8 +207,7 @@ def _other_schedule(
 ) -> tuple[str, Standing]:
     named, m3ter = title(kind, standing), services.connection(connection).m3ter.balance_billing
     with services.reading() as db:
-        request = requests.made_as(db, connection, kind, standing.id)
-        other = requests.partner(db, request) if request is not None else None
+        other = requests.other_half(db, connection, kind, standing.id)
     if other is None:
         raise BadInput(f"{named} is half of no top-up that was asked for here: end it by itself")
     told = requests.described(other)

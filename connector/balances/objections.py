@@ -99,8 +99,7 @@ class Against:
 
     def _half(self) -> list[Objection]:
         with self._services.reading() as db:
-            request = requests.made_as(db, self._connection, self._kind, self._standing.id)
-            other = requests.partner(db, request) if request is not None else None
+            other = requests.other_half(db, self._connection, self._kind, self._standing.id)
         if other is None or other.status == WITHDRAWN:
             return []
         return [

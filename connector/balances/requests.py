@@ -190,6 +190,12 @@ def made_as(db: Session, connection: str, kind: str, m3ter_id: str) -> BalanceRe
     return db.scalar(select(BalanceRequest).filter_by(connection=connection, kind=kind, m3ter_id=m3ter_id, status=DONE))
 
 
+def other_half(db: Session, connection: str, kind: str, m3ter_id: str) -> BalanceRequest | None:
+    """What was asked for with this as one top-up, whatever became of it; None where this is half of none."""
+    request = made_as(db, connection, kind, m3ter_id)
+    return partner(db, request) if request is not None else None
+
+
 def asked_before(db: Session, connection: str, kind: str, reference: str) -> BalanceRequest | None:
     """The request with this reference."""
     return db.scalar(select(BalanceRequest).filter_by(connection=connection, kind=kind, reference=reference))

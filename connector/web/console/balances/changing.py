@@ -29,7 +29,7 @@ TITLE = {UPDATE: "Change", END: "End", DELETE: "Delete"}
 REASON = Field("reason", "Why", hint="Kept in the audit log with your name.", required=True)
 AT = Field("at", "Ends", "moment", "The first moment at which it makes nothing more; now when left out.")
 
-BOTH = Field("both", "End the other half with it", "flag", "Where it is half of a top-up.")
+BOTH = Field("both", "End the other half of its top-up with it", "flag")
 
 
 @dataclass(frozen=True)
@@ -151,13 +151,19 @@ class Form:
             for one in self.thing.fields
         }
 
+    def _shown(self, desk: Desk, standing: Standing) -> tuple[Field, ...]:
+        """Its fields, without the one that only half of a top-up needs."""
+        with desk.services.reading() as db:
+            other = requests.other_half(db, desk.connection, self.thing.kind, standing.id)
+        return tuple(one for one in self.fields if one != BOTH or other is not None)
+
     def _form(
         self, desk: Desk, standing: Standing, filled: Filled, fault: str | None = None
     ) -> ResponseReturnValue:  # fmt: skip
         named = in_m3ter.title(self.thing.kind, standing)
         page = render_template(
             "balances/form.html", title=f"{TITLE[self.action]} {named}", about=ABOUT[self.action], desk=desk,
-            fields=self.fields, filled=filled, options=_options(desk, standing), fault=fault,
+            fields=self._shown(desk, standing), filled=filled, options=_options(desk, standing), fault=fault,
             action=self._address(desk, standing.id),
             hidden={"drawn_at": desk.at.isoformat(), "version": str(standing.version)}, back=_back(desk, standing),
             press="Look at it …",
