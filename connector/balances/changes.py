@@ -17,7 +17,7 @@ from connector.balances.objections import DELETE, HALF_OF_TOP_UP, UPDATE, Agains
 from connector.balances.requests import WITHDRAWN
 from connector.clients.m3ter_balance_objects import Balance, Charge, ChargeSchedule, TransactionSchedule
 from connector.clients.m3ter_balances import BalanceBilling
-from connector.errors import BadInput, ConnectorError, NotFound, Parked, Uncertain
+from connector.errors import BadInput, ConnectorError, NotFound, Parked, Retryable, Uncertain
 from connector.services import Services
 
 # A code is what things are found again by, so it stays; the draft that checks a change needs one all the same.
@@ -214,7 +214,9 @@ def _other_schedule(
     if other.status == WITHDRAWN:
         raise BadInput(f"the other half of {named}, {told}, was taken back: end this one by itself")
     if other.m3ter_id is None:
-        raise BadInput(f"the other half of {named}, {told}, is {other.status}, not made yet: withdraw it first")
+        raise BadInput(
+            f"the other half of {named}, {told}, is {other.status}, not made yet: let it be made, or withdraw it, first"
+        )
     try:
         if other.kind == CHARGE_SCHEDULE:
             return other.kind, m3ter.get_charge_schedule(balance_id, other.m3ter_id)
@@ -246,9 +248,10 @@ def apply(
     except Uncertain:
         raise
     except ConnectorError as failed:
-        raise ConnectorError(
-            f"{failed}; {change.title} has ended, {change.other.title} has not: do the same again, which ends only that"
-        ) from failed
+        left = f"{change.title} has ended, {change.other.title} has not: do the same again, which ends only that"
+        if isinstance(failed, Retryable):
+            raise Retryable(f"{failed}; {left}", retry_after=failed.retry_after) from failed
+        raise ConnectorError(f"{failed}; {left}") from failed
 
 
 def _apply(

@@ -256,6 +256,29 @@ def test_top_up_that_recurs_is_a_pair_and_each_half_is_changed_ended_and_deleted
         assert there == {}
 
 
+def test_script_is_told_which_half_has_ended_and_whether_the_same_can_work_later(desk: Desk) -> None:
+    script, order = desk.script, {"credit": "50.00", "price": "45", "reference": "sub-7", "end": "2026-12-01T00:00:00Z"}
+    desk.ask(f"{desk.here}/top-up-schedules", **order)
+    desk.world.work()
+    credit, fee = script.get(f"{desk.here}/schedules")["schedules"]
+    path = f"{desk.here}/transaction-schedules/{credit['id']}/end"
+    for day, fault, status in (
+        ("2026-10-01", {"kind": "status", "status": 429, "count": 9}, 503),
+        ("2026-09-01", {"kind": "status", "status": 400}, 409),
+    ):
+        body = {"at": f"{day}T00:00:00Z", "both": True}
+        seen = script.post(path, 409, **body)["preview"]["seen"]
+        desk.world.box.faults.order("m3ter", "update_charge_schedule", **fault)
+        failed = script.post(path, status, **body, seen=seen)
+        assert "transaction schedule sub-7 of 50.00 at a time has ended, charge schedule sub-7" in failed["detail"]
+        desk.world.box.faults.orders.clear()
+        left = script.post(path, 409, **body)["preview"]
+        assert (left["fields"], left["other_half"]["id"]) == ({}, fee["id"])
+        assert script.post(path, **body, seen=left["seen"])["changed"]
+        [ended] = desk.world.m3ter.charge_schedules.values()
+        assert ended["servicePeriodEndDate"] == f"{day}T00:00:00Z"
+
+
 def test_balance_is_made_changed_and_deleted_and_its_bookings_are_listed(desk: Desk) -> None:
     script, m3ter, one = desk.script, desk.world.m3ter, "/connections/default"
     account = {"account": "acme", "currency": "USD", "end": "2027-01-01T00:00:00Z"}

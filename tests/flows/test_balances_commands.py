@@ -424,7 +424,7 @@ def test_half_of_what_is_not_made_yet_does_not_end_with_it(world: World, connect
     end = ("charge-schedules", "end", "monthly", "--balance", balance, "--at", "2026-03-01", "--both", "--yes")
     refused = connector(*end)
     assert refused.exit_code == 1
-    assert "not made yet: withdraw it first" in refused.stderr
+    assert "not made yet: let it be made, or withdraw it, first" in refused.stderr
     assert [row["servicePeriodEndDate"][:10] for row in world.m3ter.charge_schedules.values()] == ["2026-04-15"]
 
 
